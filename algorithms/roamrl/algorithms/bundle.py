@@ -1,0 +1,64 @@
+"""Policy bundles: a policy as values (a module spec and NumPy arrays), the form in which experts travel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from roamrl.algorithms.space_codec import space_from_json, space_to_json
+
+
+@dataclass(frozen=True)
+class ModuleSpec:
+    """What is needed to build a policy module, without its weights.
+
+    Attributes:
+        kind: Name on the allow-list of :func:`roamrl.algorithms.population.modules.build.build_module`, e.g. ``mlp``.
+        observation_space: Space of one observation.
+        action_space: Space of one action.
+        model: The kind's own settings (hidden sizes, activation, ..), JSON values.
+    """
+
+    kind: str
+    observation_space: spaces.Space[Any]
+    action_space: spaces.Space[Any]
+    model: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the spec as plain JSON values."""
+        return {
+            "kind": self.kind,
+            "observation_space": space_to_json(self.observation_space),
+            "action_space": space_to_json(self.action_space),
+            "model": dict(self.model),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> ModuleSpec:
+        """Build a spec from :meth:`to_json`'s form.
+
+        Raises:
+            InputError: If a space is not on the codec's list.
+        """
+        return cls(
+            value["kind"],
+            space_from_json(value["observation_space"]),
+            space_from_json(value["action_space"]),
+            dict(value["model"]),
+        )
+
+
+@dataclass(frozen=True)
+class PolicyBundle:
+    """One policy: its module spec and its arrays (weights, normalisation statistics) by name.
+
+    Names, shapes and dtypes are those of ``StackedModule.member_state``: without the member axis.
+    """
+
+    spec: ModuleSpec
+    arrays: Mapping[str, NDArray[np.generic]]

@@ -1,0 +1,167 @@
+"""What a learner is to do: members, module, losses and rollout plan, as one frozen record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from roamrl.algorithms.bundle import ModuleSpec, PolicyBundle
+from roamrl.envs.errors import InputError
+from roamrl.envs.task import Task
+
+Layers = Literal["all", "trunk"]
+
+
+@dataclass(frozen=True)
+class PPOSettings:
+    """Settings of proximal policy optimisation that all members of a learner share.
+
+    Attributes:
+        gamma: Discount a step (a family with longer steps raises it to the step's length).
+        gae_lambda: Decay of generalised advantage estimation (Schulman et al., 2016).
+        epochs: Passes over a rollout.
+        minibatches: Minibatches a pass.
+        value_coeff: Weight of the value loss.
+        normalise_values: Whether the critic learns returns standardised by running statistics.
+    """
+
+    gamma: float = 0.95
+    gae_lambda: float = 0.95
+    epochs: int = 4
+    minibatches: int = 4
+    value_coeff: float = 0.5
+    normalise_values: bool = True
+
+
+@dataclass(frozen=True)
+class MemberSpec:
+    """One member of a population.
+
+    Attributes:
+        seed: Seed of its initialisation, action noise and environments.
+        tasks: Pool its sub-environments go round; empty where the algorithm's config names a Gymnasium environment.
+        initial: Policy it starts from; None for fresh weights.
+        layers: Which of the initial policy's layers it takes: all, or all but the output layers.
+        frozen_steps: Environment steps during which the layers taken stay fixed.
+        lr: Adam's step size.
+        entropy_coeff: Weight of the entropy bonus.
+        clip: PPO's clip range.
+        max_grad_norm: Bound on the member's own gradient norm.
+    """
+
+    seed: int
+    tasks: tuple[Task, ...] = ()
+    initial: PolicyBundle | None = None
+    layers: Layers = "all"
+    frozen_steps: int = 0
+    lr: float = 1e-3
+    entropy_coeff: float = 0.005
+    clip: float = 0.2
+    max_grad_norm: float = 0.5
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Iterations of one shape.
+
+    Attributes:
+        iterations: How many.
+        envs_per_member: Sub-environments a member has in each.
+        length: Steps a sub-environment makes in each.
+        whole_episodes: Start every iteration at the beginning of new episodes (adaptation counts episodes);
+            otherwise rollouts go on where the last iteration left them.
+    """
+
+    iterations: int
+    envs_per_member: int
+    length: int
+    whole_episodes: bool = False
+
+    @property
+    def rows(self) -> int:
+        """Environment steps a member makes in one iteration."""
+        return self.envs_per_member * self.length
+
+
+@dataclass(frozen=True)
+class LearnerSpec:
+    """A learner: a population, its module, its losses, its rollouts.
+
+    Attributes:
+        module: Module of every member.
+        members: The population.
+        phases: The rollout plan.
+        ppo: Shared settings of the loss.
+        snapshots: Iterations after which all members' weights are kept (0: before learning), increasing.
+        algorithm: Name of the learning algorithm.
+    """
+
+    module: ModuleSpec
+    members: tuple[MemberSpec, ...]
+    phases: tuple[Phase, ...]
+    ppo: PPOSettings = field(default_factory=PPOSettings)
+    snapshots: tuple[int, ...] = ()
+    algorithm: Literal["ppo"] = "ppo"
+
+    def __post_init__(self) -> None:
+        if not self.members or not self.phases:
+            raise InputError("a learner needs at least one member and one phase")
+        if any(not 0 <= at <= self.iterations for at in self.snapshots):
+            raise InputError(f"snapshots {self.snapshots} must lie within 0..{self.iterations} iterations")
+
+    @property
+    def iterations(self) -> int:
+        """Iterations in all."""
+        return sum(phase.iterations for phase in self.phases)
+
+    def phase_of(self, iteration: int) -> Phase:
+        """Return the phase of iteration ``iteration`` (0-based)."""
+        for phase in self.phases:
+            if iteration < phase.iterations:
+                return phase
+            iteration -= phase.iterations
+        raise IndexError(f"the learner has {self.iterations} iterations")
+
+    def member_steps(self, iteration: int) -> int:
+        """Return the environment steps a member has made after ``iteration`` iterations."""
+        steps = 0
+        for phase in self.phases:
+            done = min(iteration, phase.iterations)
+            steps += done * phase.rows
+            iteration -= done
+        return steps
+
+
+def steady_phases(steps: int, envs_per_member: int, length: int) -> tuple[Phase, ...]:
+    """Plan at least ``steps`` environment steps a member in iterations of one shape."""
+    return (Phase(max(1, -(-steps // (envs_per_member * length))), envs_per_member, length),)
+
+
+def episode_phases(points: Sequence[int], episode_steps: int, most: int) -> tuple[tuple[Phase, ...], tuple[int, ...]]:
+    """Plan adaptation so that the learner updates when cumulative episodes reach each point.
+
+    Between two points the episodes are cut into iterations of at most ``most``.
+
+    Args:
+        points: Increasing cumulative episode counts; a leading 0 stands for the unadapted policy.
+        episode_steps: Steps an episode has.
+        most: Most episodes an iteration.
+
+    Returns:
+        The phases, and the iteration after which each point is reached (0 for point 0).
+    """
+    if list(points) != sorted(set(points)) or not points or points[0] < 0 or points[-1] < 1:
+        raise InputError(f"adaptation points {list(points)} must be increasing, not negative, and end above 0")
+    phases: list[Phase] = []
+    reached: list[int] = []
+    done = iteration = 0
+    for point in points:
+        whole, rest = divmod(point - done, most)
+        for count, episodes in ((whole, most), (1 if rest else 0, rest)):
+            if count:
+                phases.append(Phase(count, episodes, episode_steps, whole_episodes=True))
+                iteration += count
+        done = point
+        reached.append(iteration)
+    return tuple(phases), tuple(reached)

@@ -11,6 +11,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from roamrl.algorithms.space_codec import space_from_json, space_to_json
+from roamrl.envs.canonical import plain
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,12 @@ class ModuleSpec:
     model: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the spec as plain JSON values."""
+        """Return the spec as plain JSON values, tuples as lists, so that equal specs have equal forms."""
         return {
             "kind": self.kind,
             "observation_space": space_to_json(self.observation_space),
             "action_space": space_to_json(self.action_space),
-            "model": dict(self.model),
+            "model": plain(self.model),
         }
 
     @classmethod

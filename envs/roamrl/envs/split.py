@@ -44,14 +44,21 @@ class Split:
         return content_hash({"name": self.name, "version": self.version, "tasks": [task.id for task in self.tasks]})
 
 
-def write_splits(path: Path, splits: Mapping[str, Split]) -> None:
-    """Write splits that share one family config to a JSON file, each with its hash."""
+def write_splits(path: Path, splits: Mapping[str, Split], omitted: Mapping[str, int] | None = None) -> None:
+    """Write splits that share one family config to a JSON file, each with its hash.
+
+    Args:
+        path: The file.
+        splits: The splits by name.
+        omitted: Number of candidate tasks left out of each split, for the record.
+    """
     first = next(iter(splits.values())).tasks[0]
     document: dict[str, JSON] = {"family": first.family, "config": dict(first.config), "splits": {}}
     for name, split in splits.items():
         document["splits"][name] = {
             "version": split.version,
             "hash": split.hash,
+            "omitted": (omitted or {}).get(name, 0),
             "contexts": [dict(task.context) for task in split.tasks],
         }
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Multi-task strategies: one policy for many tasks."""

@@ -1,0 +1,1 @@
+"""The population engine: many small policies learned as one, in plain torch and NumPy."""

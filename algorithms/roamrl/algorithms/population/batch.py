@@ -1,0 +1,156 @@
+"""From a rollout to a learning batch: values in one pass, generalised advantages, per-member normalisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from roamrl.algorithms.learner_spec import PPOSettings
+from roamrl.algorithms.population.modules.stacked import StackedModule
+from roamrl.algorithms.population.rollout import Rollout
+
+_EPSILON = 1e-8
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The rows of each member, in the order of (step, sub-environment).
+
+    Attributes:
+        obs: [P, N, *O] float32, as the environment gave them.
+        actions: [P, N, *A].
+        logp: Log-probabilities under the acting policy, [P, N].
+        advantages: Normalised to mean 0 and deviation 1 within each member, [P, N].
+        returns: Targets of the critic in units of return, [P, N].
+        values: The critic's values before learning, in units of return, [P, N].
+    """
+
+    obs: Tensor
+    actions: Tensor
+    logp: Tensor
+    advantages: Tensor
+    returns: Tensor
+    values: Tensor
+
+    @property
+    def rows(self) -> int:
+        """Rows a member has, N."""
+        return self.logp.shape[1]
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Return the batch on a device."""
+        return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+
+def build_batch(module: StackedModule, rollout: Rollout, ppo: PPOSettings) -> Batch:
+    """Turn a rollout into a batch on the module's device; changes nothing.
+
+    A truncated episode is bootstrapped from the observation in which it ended, a terminated one not at all, one still
+    running from the observation after the last step.
+    """
+    device = module.weights.device
+    obs = torch.from_numpy(_member_major(rollout.obs)).to(device)
+    values, next_values = _values(module, obs, rollout)
+    advantages = generalised_advantages(
+        rollout.rewards,
+        values,
+        next_values,
+        rollout.discounts,
+        rollout.terminated,
+        rollout.truncated,
+        ppo.gae_lambda,
+    )
+    flat = {
+        "actions": rollout.actions,
+        "logp": rollout.logp,
+        "advantages": advantages,
+        "returns": advantages + values,
+        "values": values,
+    }
+    columns = {name: torch.from_numpy(_member_major(array)).to(device) for name, array in flat.items()}
+    columns["advantages"] = _normalised(columns["advantages"])
+    return Batch(obs=obs, **columns)
+
+
+def generalised_advantages(
+    rewards: NDArray[Any],
+    values: NDArray[Any],
+    next_values: NDArray[Any],
+    discounts: NDArray[Any],
+    terminated: NDArray[np.bool_],
+    truncated: NDArray[np.bool_],
+    gae_lambda: float,
+) -> NDArray[Any]:
+    """Return generalised advantages (Schulman et al., 2016, eq. 16), all arrays [T, ..].
+
+    delta_t = r_t + d_t V(s_t+1) (1 - terminated_t) - V(s_t);
+    A_t = delta_t + lambda d_t (1 - terminated_t)(1 - truncated_t) A_t+1.
+
+    Args:
+        rewards: r_t.
+        values: V(s_t).
+        next_values: V(s_t+1); at a truncation that of the observation in which the episode ended.
+        discounts: d_t.
+        terminated: Whether nothing follows.
+        truncated: Whether the episode was cut.
+        gae_lambda: lambda.
+    """
+    advantages = rewards + discounts * np.where(terminated, 0, next_values) - values
+    decay = gae_lambda * discounts * ~(terminated | truncated)
+    for step in range(len(rewards) - 2, -1, -1):
+        advantages[step] += decay[step] * advantages[step + 1]
+    return advantages
+
+
+def _values(module: StackedModule, obs: Tensor, rollout: Rollout) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the values of all observations and of what followed them, both [T, P, B]."""
+    steps, members, envs = rollout.rewards.shape
+    last = torch.from_numpy(np.ascontiguousarray(rollout.last_obs)).to(obs.device)
+    finals, places = _padded_finals(rollout)
+    with torch.inference_mode():
+        now = _in_blocks(module, obs)
+        after = _in_blocks(module, torch.cat([last, torch.from_numpy(finals).to(obs.device)], dim=1))
+    values = np.ascontiguousarray(now.view(members, steps, envs).cpu().numpy().swapaxes(0, 1))
+    tail = after.cpu().numpy()
+    next_values = np.concatenate([values[1:], tail[None, :, :envs]])
+    step, member, env = rollout.final_at.T
+    next_values[step, member, env] = tail[member, envs + places]
+    return values, next_values
+
+
+def _in_blocks(module: StackedModule, obs: Tensor) -> Tensor:
+    """Value observations [P, N, *O] in blocks whose hidden layers stay in a core's cache."""
+    rows = max(64, VALUE_BLOCK // module.members)
+    return torch.cat([module.values(block) for block in obs.split(rows, dim=1)], dim=1)
+
+
+VALUE_BLOCK = 4096
+"""Rows of all members that are valued at once."""
+
+
+def _padded_finals(rollout: Rollout) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return final observations as [P, most a member has, *O] and the place of each in its member's row."""
+    member = rollout.final_at[:, 1]
+    counts = np.bincount(member, minlength=rollout.members)
+    order = np.argsort(member, kind="stable")
+    places = np.empty(len(member), np.int64)
+    places[order] = np.arange(len(member)) - np.repeat(np.cumsum(counts) - counts, counts)
+    padded = np.zeros((rollout.members, counts.max(), *rollout.last_obs.shape[2:]), np.float32)
+    padded[member, places] = rollout.final_obs
+    return padded, places
+
+
+def _member_major(array: NDArray[Any]) -> NDArray[Any]:
+    """Turn [T, P, B, ..] into [P, T * B, ..]."""
+    steps, members, envs = array.shape[:3]
+    return np.ascontiguousarray(array.swapaxes(0, 1)).reshape(members, steps * envs, *array.shape[3:])
+
+
+def _normalised(advantages: Tensor) -> Tensor:
+    var, mean = torch.var_mean(advantages, dim=1, correction=0, keepdim=True)
+    return (advantages - mean) / (var.sqrt() + _EPSILON)

@@ -1,0 +1,118 @@
+"""Learning from one batch: epochs of minibatches for all members at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from roamrl.algorithms.learner_spec import PPOSettings
+from roamrl.algorithms.population.batch import Batch
+from roamrl.algorithms.population.losses import Minibatch, ppo_loss
+from roamrl.algorithms.population.members import MemberHyper
+from roamrl.algorithms.population.modules.stacked import StackedModule
+from roamrl.algorithms.population.optimiser import StackedAdam
+
+STATISTICS = ("loss", "policy_loss", "value_loss", "entropy", "kl", "clip_fraction", "grad_norm")
+"""What every update is described by."""
+
+BLOCK_ROWS = 2048
+"""Rows, of one member or several, whose gradient is taken at once: their hidden layers stay in a core's cache."""
+
+
+def fit(
+    module: StackedModule,
+    optimiser: StackedAdam,
+    batch: Batch,
+    members: MemberHyper,
+    ppo: PPOSettings,
+    generator: torch.Generator,
+) -> dict[str, NDArray[Any]]:
+    """Learn from a batch, then take its observations into the running statistics.
+
+    The order matters: the networks learn under the normalisation they acted with; statistics of returns come first,
+    those of observations last (nobody else calls ``module.observe`` while training). Members whose layers are frozen
+    keep the statistics that belong to those layers.
+
+    Args:
+        module: The population, changed in place.
+        optimiser: Its optimiser, changed in place.
+        batch: What :func:`~roamrl.algorithms.population.batch.build_batch` made of the rollout.
+        members: Per-member settings.
+        ppo: Shared settings.
+        generator: A CPU generator of the minibatch permutations, which all members share.
+
+    Returns:
+        Per member, [P]: the means over the updates of ``loss``, ``policy_loss``, ``value_loss``, ``entropy``, ``kl``,
+        ``clip_fraction`` and ``grad_norm``, ``explained_variance`` of the critic before learning, and ``skipped``, the
+        updates left out because the loss or gradient was not finite.
+    """
+    held, all_held = optimiser.held()
+    if ppo.normalise_values:
+        module.observe_returns(batch.returns, all_held)
+    skipped = optimiser.skipped.clone()
+    sums, updates = _descend(module, optimiser, batch, members, ppo, generator)
+    module.observe(batch.obs, held)
+    optimiser.advance(batch.rows)
+    stats = {name: total / updates for name, total in sums.items()}
+    stats["explained_variance"] = _explained_variance(batch)
+    stats["skipped"] = optimiser.skipped - skipped
+    return {name: value.cpu().numpy() for name, value in stats.items()}
+
+
+def _descend(
+    module: StackedModule,
+    optimiser: StackedAdam,
+    batch: Batch,
+    members: MemberHyper,
+    ppo: PPOSettings,
+    generator: torch.Generator,
+) -> tuple[dict[str, Tensor], int]:
+    with torch.no_grad():
+        whole = Minibatch(
+            module.prepare(batch.obs),
+            batch.actions,
+            batch.logp,
+            batch.advantages,
+            module.standardise_returns(batch.returns),
+        )
+    gradient = torch.empty_like(module.weights, requires_grad=False)
+    sums = torch.zeros(len(STATISTICS), module.members, device=gradient.device)
+    count = min(ppo.minibatches, batch.rows)
+    for _ in range(ppo.epochs):
+        order = torch.randperm(batch.rows, generator=generator).to(gradient.device)
+        for rows in order.tensor_split(count):
+            statistics = _gradient(module, whole.take(rows), members, ppo, gradient)
+            statistics[-1] = optimiser.step(gradient, statistics[0], members.lr, members.max_grad_norm)
+            sums += statistics
+    return dict(zip(STATISTICS, sums, strict=True)), ppo.epochs * count
+
+
+def _gradient(
+    module: StackedModule, rows: Minibatch, members: MemberHyper, ppo: PPOSettings, gradient: Tensor
+) -> Tensor:
+    """Fill the gradient [P, D] of the loss on some rows, block by block, and return the statistics [S, P]."""
+    count = rows.logp.shape[1]
+    statistics = gradient.new_zeros(len(STATISTICS), module.members)
+    gradient.zero_()
+    length = min(count, BLOCK_ROWS)
+    width = max(1, BLOCK_ROWS // length)
+    for first in range(0, module.members, width):
+        block = slice(first, first + width)
+        weights = module.weights.detach()[block].requires_grad_()
+        clip, entropy_coeff = members.clip[block], members.entropy_coeff[block]
+        for start in range(0, count, length):
+            piece = rows.block(block, slice(start, start + length))
+            share = piece.logp.shape[1] / count
+            loss, parts = ppo_loss(module, weights, piece, clip, entropy_coeff, ppo)
+            (own,) = torch.autograd.grad(loss, weights, torch.full_like(loss, share))
+            gradient[block] += own
+            statistics[:-1, block].add_(torch.stack([loss.detach(), *parts.values()]), alpha=share)
+    return statistics
+
+
+def _explained_variance(batch: Batch) -> Tensor:
+    residual = (batch.returns - batch.values).var(dim=1, correction=0)
+    return 1.0 - residual / batch.returns.var(dim=1, correction=0).clamp(min=1e-12)

@@ -1,0 +1,57 @@
+"""What a population did in its environments: one dense record, nothing of torch in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """T steps of B sub-environments of each of P members (autoreset mode SAME_STEP).
+
+    Attributes:
+        obs: Observations that were acted on, [T, P, B, *O] float32.
+        actions: The engine's actions (before clipping to a Box, counted from 0), [T, P, B, *A].
+        logp: Their log-probabilities when they were taken, [T, P, B] float32.
+        rewards: [T, P, B] float32.
+        terminated: Whether the step ended its episode in a final state, [T, P, B] bool.
+        truncated: Whether the step ended its episode by a limit, [T, P, B] bool.
+        discounts: Discount on what follows each step (gamma to the power of the step's length), [T, P, B] float32.
+        last_obs: Observations after the last step, [P, B, *O] float32.
+        final_at: Step, member and sub-environment of each truncated episode's end, [F, 3] int64.
+        final_obs: The observations in which those episodes ended, [F, *O] float32.
+    """
+
+    obs: NDArray[np.float32]
+    actions: NDArray[Any]
+    logp: NDArray[np.float32]
+    rewards: NDArray[np.float32]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    discounts: NDArray[np.float32]
+    last_obs: NDArray[np.float32]
+    final_at: NDArray[np.int64]
+    final_obs: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        """Return T."""
+        return self.rewards.shape[0]
+
+    @property
+    def members(self) -> int:
+        """P."""
+        return self.rewards.shape[1]
+
+    @property
+    def env_steps(self) -> int:
+        """Environment steps a member made, T * B."""
+        return self.rewards.shape[0] * self.rewards.shape[2]
+
+    @property
+    def agent_steps(self) -> int:
+        """Environment steps all members made, T * P * B."""
+        return self.rewards.size

@@ -1,0 +1,144 @@
+"""A learner as a folder: ``learner.json`` and ``initial.safetensors``, plain values that any process can read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from roamrl.algorithms.bundle import ModuleSpec, PolicyBundle
+from roamrl.algorithms.learner_spec import LearnerSpec, MemberSpec, Phase, PPOSettings
+from roamrl.envs.atomic_file import write_atomically
+from roamrl.envs.errors import InputError
+from roamrl.envs.radio.trace_library import open_traces
+from roamrl.envs.task import Task
+
+LEARNER_FILE = "learner.json"
+INITIAL_FILE = "initial.safetensors"
+FORMAT = 1
+
+_read: dict[Path, tuple[int, LearnerSpec]] = {}
+
+
+def write_learner(folder: Path, spec: LearnerSpec, traces: str | None = None) -> None:
+    """Write a learner into a folder, which is made if need be.
+
+    Tasks and initial policies that several members share are stored once. ``learner.json`` comes last: a folder
+    that has it is complete.
+
+    Args:
+        folder: Where to write.
+        spec: The learner.
+        traces: Path of the recordings that its tasks refer to, if any; readers open it first.
+    """
+    tasks = list(dict.fromkeys(task for member in spec.members for task in member.tasks))
+    task_number = {task: number for number, task in enumerate(tasks)}
+    initials: dict[int, PolicyBundle] = {}
+    for member in spec.members:
+        if member.initial is not None:
+            initials.setdefault(id(member.initial), member.initial)
+    initial_number = {key: number for number, key in enumerate(initials)}
+    value = {
+        "format": FORMAT,
+        "algorithm": spec.algorithm,
+        "traces": None if traces is None else str(Path(traces).resolve()),
+        "module": spec.module.to_json(),
+        "ppo": asdict(spec.ppo),
+        "phases": [asdict(phase) for phase in spec.phases],
+        "snapshots": list(spec.snapshots),
+        "tasks": [task.to_json() for task in tasks],
+        "initials": [bundle.spec.to_json() for bundle in initials.values()],
+        "members": [_member_json(member, task_number, initial_number) for member in spec.members],
+    }
+    arrays = {
+        f"{number}/{name}": np.asarray(array, order="C")
+        for number, bundle in enumerate(initials.values())
+        for name, array in bundle.arrays.items()
+    }
+    write_atomically(folder / INITIAL_FILE, save(arrays))
+    write_atomically(folder / LEARNER_FILE, json.dumps(value).encode())
+
+
+def read_learner(folder: Path) -> LearnerSpec:
+    """Read a learner that :func:`write_learner` wrote, opening its recordings first.
+
+    A process reads the same file once.
+
+    Raises:
+        InputError: If the folder holds no complete learner of a known format.
+    """
+    path = folder / LEARNER_FILE
+    if not path.is_file():
+        raise InputError(f"{folder} holds no {LEARNER_FILE}; write one with write_learner(folder, spec)")
+    stamp = path.stat().st_mtime_ns
+    known = _read.get(folder)
+    if known is None or known[0] != stamp:
+        _read.clear()
+        known = _read[folder] = (stamp, _parse(path))
+    return known[1]
+
+
+def _member_json(
+    member: MemberSpec, task_number: Mapping[Task, int], initial_number: Mapping[int, int]
+) -> dict[str, Any]:
+    return {
+        "seed": member.seed,
+        "tasks": [task_number[task] for task in member.tasks],
+        "initial": None if member.initial is None else initial_number[id(member.initial)],
+        "layers": member.layers,
+        "frozen_steps": member.frozen_steps,
+        "lr": member.lr,
+        "entropy_coeff": member.entropy_coeff,
+        "clip": member.clip,
+        "max_grad_norm": member.max_grad_norm,
+    }
+
+
+def _parse(path: Path) -> LearnerSpec:
+    try:
+        value = json.loads(path.read_bytes())
+        if value["format"] != FORMAT:
+            raise InputError(f"{path} has format {value['format']}; this version reads {FORMAT}: write it anew")
+        if value["traces"] is not None:
+            open_traces(value["traces"])
+        arrays = load_file(path.with_name(INITIAL_FILE))
+        return _build(value, arrays)
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError, OSError, SafetensorError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} is no learner ({type(error).__name__}: {error}); write it anew") from error
+
+
+def _build(value: Mapping[str, Any], arrays: Mapping[str, NDArray[np.generic]]) -> LearnerSpec:
+    tasks = [Task.from_json(task) for task in value["tasks"]]
+    grouped: list[dict[str, NDArray[np.generic]]] = [{} for _ in value["initials"]]
+    for key, array in arrays.items():
+        number, _, name = key.partition("/")
+        grouped[int(number)][name] = array
+    initials = [
+        PolicyBundle(ModuleSpec.from_json(spec), own) for spec, own in zip(value["initials"], grouped, strict=True)
+    ]
+    return LearnerSpec(
+        module=ModuleSpec.from_json(value["module"]),
+        members=tuple(_build_member(member, tasks, initials) for member in value["members"]),
+        phases=tuple(Phase(**phase) for phase in value["phases"]),
+        ppo=PPOSettings(**value["ppo"]),
+        snapshots=tuple(value["snapshots"]),
+        algorithm=value["algorithm"],
+    )
+
+
+def _build_member(value: Mapping[str, Any], tasks: Sequence[Task], initials: Sequence[PolicyBundle]) -> MemberSpec:
+    numbers, initial = value["tasks"], value["initial"]
+    own = {
+        "tasks": tuple(tasks[number] for number in numbers),
+        "initial": None if initial is None else initials[initial],
+    }
+    return MemberSpec(**{**value, **own})

@@ -1,0 +1,1 @@
+"""Policy transfer: what an expert from one network is worth in another."""

@@ -1,0 +1,162 @@
+"""Ray sessions: start one on this machine or join a cluster, and leave behind only what was there before."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+from roamrl.cluster.auth_token import AUTH_MODE, prepare_token, protect_token, token_file
+from roamrl.cluster.errors import ClusterError
+from roamrl.cluster.quiet import quiet_ray
+from roamrl.cluster.variables import default_variables
+
+__all__ = ["ClusterError", "RaySession", "ray_session"]
+
+_ADDRESS = "RAY_ADDRESS"
+_REACH_S = 5.0
+
+# Tune's own handler ends ``fit()`` at Ctrl-C as if the trials were over; ours is to stop.
+_INTERRUPTIBLE = {"TUNE_DISABLE_SIGINT_HANDLER": "1"}
+
+
+@dataclass(frozen=True)
+class RaySession:
+    """A session as it was found.
+
+    Attributes:
+        address: Where its head listens, ``host:port``.
+        started: Whether it was started here, and so ends here.
+        cpus: CPU slots of all nodes together.
+        gpus: GPUs of all nodes together.
+    """
+
+    address: str
+    started: bool
+    cpus: float
+    gpus: float
+
+
+@contextmanager
+def ray_session(
+    address: str | None = None,
+    num_cpus: int | None = None,
+    quiet: bool = True,
+    dashboard: bool = False,
+) -> Iterator[RaySession]:
+    """Start Ray on this machine, or join a cluster, for the time of a ``with`` block.
+
+    A session that this process is already in is used as it is. Only a session that was started or joined here is
+    left at the end, and only one that was started here stops.
+
+    Args:
+        address: ``host:port`` of a running cluster, or ``auto`` for the one on this machine. None joins the cluster
+            that ``RAY_ADDRESS`` names (as it does inside a Ray job) or starts a session.
+        num_cpus: CPU slots of a session that is started; None takes those of the machine.
+        quiet: Keep Ray's informational lines and the trials' own output out of the terminal.
+        dashboard: Start Ray's dashboard, on this machine's loopback only.
+
+    Raises:
+        ClusterError: If there is no cluster at the address, it refuses, or a session cannot be started.
+    """
+    where = _where(address)
+    with default_variables(_INTERRUPTIBLE), quiet_ray() if quiet else nullcontext():
+        import ray
+
+        if ray.is_initialized():
+            _check_same(address)
+            yield _describe(started=False)
+            return
+        if where == "local":
+            _start(num_cpus, quiet, dashboard)
+        else:
+            _join(where, num_cpus, quiet)
+        try:
+            yield _describe(started=where == "local")
+        finally:
+            ray.shutdown()
+
+
+def _where(address: str | None) -> str:
+    """Return what Ray is to be told: an address, ``auto`` or ``local``."""
+    where = address or os.environ.get(_ADDRESS) or "local"
+    if "://" in where:
+        raise ClusterError(
+            f"address {where!r}: a driver joins a cluster by host:port, from a machine of that cluster; "
+            "from elsewhere submit it as a job (`ray job submit`)"
+        )
+    host, _, port = where.rpartition(":")
+    if where not in ("local", "auto") and not (host and port.isdigit()):
+        raise ClusterError(f"address {where!r} is no host:port, e.g. 10.0.0.1:6379")
+    return where
+
+
+def _start(num_cpus: int | None, quiet: bool, dashboard: bool) -> None:
+    import ray
+
+    prepare_token()
+    try:
+        ray.init(
+            address="local",
+            num_cpus=num_cpus,
+            include_dashboard=dashboard,
+            dashboard_host="127.0.0.1",
+            log_to_driver=not quiet,
+            logging_level=logging.WARNING if quiet else logging.INFO,
+        )
+    except (OSError, RuntimeError, ValueError, TimeoutError) as error:
+        raise ClusterError(f"Ray did not start on this machine: {_first_line(error)}") from error
+
+
+def _join(where: str, num_cpus: int | None, quiet: bool) -> None:
+    import ray
+
+    if num_cpus is not None:
+        raise ClusterError(f"a cluster that is joined ({where}) has its own CPU slots; leave num_cpus out")
+    protect_token(token_file())
+    _reach(where)
+    try:
+        ray.init(
+            address=where,
+            log_to_driver=not quiet,
+            logging_level=logging.WARNING if quiet else logging.INFO,
+        )
+    except (OSError, RuntimeError, ValueError, TimeoutError) as error:
+        hint = "" if os.environ.get(AUTH_MODE) else f"; if the cluster asks for a token, set {AUTH_MODE}=token"
+        raise ClusterError(f"no Ray cluster can be joined at {where}: {_first_line(error)}{hint}") from error
+
+
+def _reach(where: str) -> None:
+    """Refuse an address at which nobody listens; Ray itself would try for five minutes."""
+    if where == "auto":
+        return
+    host, _, port = where.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_S).close()
+    except (OSError, OverflowError) as error:
+        raise ClusterError(f"no Ray cluster listens at {where}: {error}; start one with `ray start --head`") from error
+
+
+def _check_same(address: str | None) -> None:
+    """Refuse to pass off the session this process is in as another."""
+    import ray
+
+    here = ray.get_runtime_context().gcs_address
+    if address not in (None, "local", "auto", here):
+        raise ClusterError(f"this process is already in the Ray session at {here}; leave it to join {address}")
+
+
+def _describe(*, started: bool) -> RaySession:
+    import ray
+
+    resources = ray.cluster_resources()
+    return RaySession(
+        ray.get_runtime_context().gcs_address, started, resources.get("CPU", 0.0), resources.get("GPU", 0.0)
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

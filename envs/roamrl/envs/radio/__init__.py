@@ -1,0 +1,1 @@
+"""Radio: link adaptation, fading, traffic sources, and recorded traces."""

@@ -1,0 +1,169 @@
+"""Policies nobody trained: equal split, demand-proportional with the SLA weights, backlog, max-weight, clairvoyant."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roamrl.envs.batched import BatchedEnv
+from roamrl.envs.canonical import JSON
+from roamrl.envs.reference import ActingReference, Reference
+from roamrl.envs.slicing.allocation import LEAST, logits_of
+from roamrl.envs.slicing.config import read_config
+from roamrl.envs.slicing.env import SlicingEnv
+from roamrl.envs.slicing.oracle import Clairvoyant
+
+Shares = NDArray[np.float64]
+
+BEAM_WIDTH: Final = 16
+_TINY: Final = 1e-9
+
+
+class SharesReference(ActingReference):
+    """A reference that wants shares; the environment's own actions come nearest to them."""
+
+    @abstractmethod
+    def shares(self, env: SlicingEnv) -> Shares:
+        """Return wanted shares [N, K] that sum to one in each row."""
+
+    def act(self, env: BatchedEnv) -> NDArray[Any]:
+        """Return actions [N] (discrete) or [N, K] (continuous)."""
+        cell = cast(SlicingEnv, env)
+        return to_actions(cell, self.shares(cell))
+
+
+def to_actions(env: SlicingEnv, shares: Shares) -> NDArray[Any]:
+    """Return the actions whose shares come nearest (in the Euclidean sense) to those wanted, [N, K]."""
+    if env.config.action == "continuous":
+        return logits_of(shares).astype(np.float32)
+    distance = ((shares[:, None, :] - env.allocations[None]) ** 2).sum(axis=2)
+    return np.asarray(distance.argmin(axis=1))
+
+
+class EqualSplit(SharesReference):
+    """The same share for every slice."""
+
+    name = "equal-split"
+    role = "trivial"
+    about = "every slice gets the same share"
+
+    def shares(self, env: SlicingEnv) -> Shares:
+        """Return equal shares."""
+        return np.full(env.offered_bits.shape, 1.0 / env.offered_bits.shape[1])
+
+
+@dataclass(frozen=True)
+class DemandGains:
+    """What is tuned in :class:`Demand`.
+
+    Attributes:
+        scale: Multiplier m of each slice, K of them; only their ratios matter.
+        floor: Part b that every slice gets beside its demand.
+    """
+
+    scale: tuple[float, ...]
+    floor: float
+
+
+class Demand(SharesReference):
+    """Shares in proportion to what a slice needs and how much it counts.
+
+    share_k ~ m_k * 3 w_k * (2 offered_k + backlog_k) / efficiency_k, normalised; + b, normalised; nearest allocation.
+    """
+
+    name = "demand"
+    role = "classical"
+    about = "shares follow offered and waiting bits over efficiency, times the SLA weights; tuned on val"
+
+    def __init__(self, gains: DemandGains) -> None:
+        self.gains = gains
+
+    def shares(self, env: SlicingEnv) -> Shares:
+        """Return the wanted shares."""
+        need = (2.0 * env.offered_bits + env.backlog_bits) / _efficiency(env)
+        need = need * (3.0 * env.weights * np.asarray(self.gains.scale))
+        total = need.sum(axis=1, keepdims=True)
+        slices = need.shape[1]
+        shares = np.where(total > 0.0, need / np.maximum(total, _TINY), 1.0 / slices) + self.gains.floor
+        return np.asarray(shares / shares.sum(axis=1, keepdims=True))
+
+
+class Backlog(SharesReference):
+    """Shares in proportion to the resource blocks that the backlog needs; equal where nothing waits."""
+
+    name = "backlog"
+    role = "classical"
+    about = "shares follow waiting bits over efficiency"
+
+    def shares(self, env: SlicingEnv) -> Shares:
+        """Return the wanted shares."""
+        need = env.backlog_bits / _efficiency(env)
+        total = need.sum(axis=1, keepdims=True)
+        return np.where(total > 0.0, need / np.maximum(total, _TINY), 1.0 / need.shape[1])
+
+
+class MaxWeight(SharesReference):
+    """The slice with the largest backlog times rate gets all it can (Tassiulas and Ephremides, 1992)."""
+
+    name = "max-weight"
+    role = "classical"
+    about = "all that can be given goes to the slice with the largest backlog times efficiency"
+
+    def shares(self, env: SlicingEnv) -> Shares:
+        """Return the wanted shares."""
+        pressure = env.backlog_bits * env.efficiency
+        slices = pressure.shape[1]
+        first = np.eye(slices)[pressure.argmax(axis=1)]
+        shares = LEAST + (1.0 - LEAST * slices) * first
+        return np.where(pressure.max(axis=1, keepdims=True) > 0.0, shares, 1.0 / slices)
+
+
+class Static(SharesReference):
+    """The same shares in every window."""
+
+    name = "static"
+    role = "classical"
+    about = "fixed shares"
+
+    def __init__(self, fixed: Sequence[float]) -> None:
+        self.fixed = np.asarray(fixed, np.float64)
+
+    def shares(self, env: SlicingEnv) -> Shares:
+        """Return the fixed shares."""
+        return np.broadcast_to(self.fixed, env.offered_bits.shape).copy()
+
+
+def _efficiency(env: SlicingEnv) -> NDArray[np.float64]:
+    """Return spectral efficiencies [N, K]; a slice without users counts as the mean of the others."""
+    efficiency = env.efficiency
+    known = efficiency > 0.0
+    mean = efficiency.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
+    return np.where(known, efficiency, np.where(mean > 0.0, mean, 1.0))
+
+
+TUNED: Final[Mapping[str, tuple[float, float]]] = {
+    "control": (1.0, 0.1),
+    "video": (1.0, 0.1),
+    "xr": (1.0, 0.1),
+    "voice": (1.0, 0.1),
+}
+
+
+def references(config: Mapping[str, JSON]) -> dict[str, Reference]:
+    """Return the references under a full config by name; the first of each role stands for it in scores."""
+    full = read_config(config)
+    scale = tuple(TUNED[name][0] for name in full.slices)
+    offered: tuple[Reference, ...] = (
+        EqualSplit(),
+        Demand(DemandGains(scale, 0.1)),
+        Backlog(),
+        MaxWeight(),
+        Clairvoyant("oracle", BEAM_WIDTH),
+        Clairvoyant("oracle-window", 1),
+    )
+    return {reference.name: reference for reference in offered}

@@ -1,0 +1,60 @@
+"""How commands end: 0 done, 1 the run failed, 2 the user's mistake, 130 interrupted; errors of people in one line."""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+FAILED = 1
+MISTAKE = 2
+INTERRUPTED = 130
+
+_FULL_OR_LOCKED = {errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EROFS, errno.EDQUOT}
+
+
+class ReportingGroup(TyperGroup):
+    """A group whose commands show an error that a person can mend without a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; end with the exit code that stands for how it went.
+
+        Raises:
+            typer.Exit: With 1, 2 or 130.
+        """
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            say_error("interrupted")
+            raise typer.Exit(INTERRUPTED) from error
+        except Exception as error:
+            code = _code_of(error)
+            if code is None:
+                raise
+            say_error(f"error: {_message(error)}")
+            raise typer.Exit(code) from error
+
+
+def say_error(text: str) -> None:
+    """Print to stderr, in red where that is a terminal."""
+    typer.secho(text, fg=typer.colors.RED, err=True)
+
+
+def _code_of(error: Exception) -> int | None:
+    """Return the exit code of an expected error, None for a fault of ours."""
+    from roamrl.cluster.errors import ClusterError
+    from roamrl.envs.errors import InputError
+
+    if isinstance(error, InputError):
+        return MISTAKE
+    if isinstance(error, ClusterError) or (isinstance(error, OSError) and error.errno in _FULL_OR_LOCKED):
+        return FAILED
+    return None
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)

@@ -1,0 +1,47 @@
+"""Commands that read a finished run: ``recommend`` and ``report``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from roamrl.platform.cli.settings import JSONOption
+
+_Run = Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.command()(recommend)
+    app.command()(report)
+
+
+def recommend(run: _Run, as_json: JSONOption = False) -> None:
+    """Say which expert of a run to deploy, and why. Also how sure that is."""
+    from roamrl.platform.cli.tables import print_json
+    from roamrl.platform.report.recommend import recommend as choose
+
+    _check_run(run)
+    choice = choose(run)
+    if as_json:
+        print_json(asdict(choice))
+        return
+    typer.echo(choice.text)
+
+
+def report(run: _Run) -> None:
+    """Write a run's report anew. The last line is its page."""
+    from roamrl.platform.report.page import write_report
+
+    _check_run(run)
+    typer.echo(str(write_report(run)))
+
+
+def _check_run(run: Path) -> None:
+    from roamrl.envs.errors import InputError
+
+    if not run.is_dir():
+        raise InputError(f"there is no run folder {run}; 'roamrl run' prints the folder of a run as its last line")

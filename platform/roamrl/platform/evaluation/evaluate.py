@@ -1,0 +1,122 @@
+"""Policies played on tasks: whole episodes on streams common to all arms, scored between the references."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roamrl.algorithms.bundle import PolicyBundle
+from roamrl.algorithms.population.acting import StackedPolicy
+from roamrl.envs.batched import BatchedEnv
+from roamrl.envs.episodes import Episodes, play
+from roamrl.envs.errors import InputError
+from roamrl.envs.family import family_of
+from roamrl.envs.task import Task
+from roamrl.platform.evaluation.references import default_cache, reference_returns
+from roamrl.platform.store.expert import Expert
+
+
+@dataclass(frozen=True)
+class TaskScore:
+    """What a policy is worth on one task.
+
+    Attributes:
+        task_id: The task.
+        task_name: What people call it.
+        return_mean: Mean undiscounted return.
+        return_low: Lower end of its 95 % interval (normal approximation over episodes).
+        return_high: Upper end of it.
+        return_trivial: Mean return of the trivial reference on the same episodes.
+        return_oracle: Mean return of the oracle on the same episodes.
+        score: (J - J_trivial) / (J_oracle - J_trivial).
+        violation_rate: Mean violation rate.
+    """
+
+    task_id: str
+    task_name: str
+    return_mean: float
+    return_low: float
+    return_high: float
+    return_trivial: float
+    return_oracle: float
+    score: float
+    violation_rate: float
+
+
+def evaluate_bundles(
+    bundles: Sequence[PolicyBundle], tasks: Sequence[Task], *, episodes: int, seed: int, greedy: bool = True
+) -> Episodes:
+    """Play policy i on task i.
+
+    Args:
+        bundles: P policies of one module spec.
+        tasks: P tasks of one family config.
+        episodes: Episodes each.
+        seed: Evaluation seed.
+        greedy: Whether policies take their most likely action; otherwise they sample.
+
+    Returns:
+        Returns and measures, [P, episodes].
+    """
+    if len(bundles) != len(tasks):
+        raise InputError(f"{len(bundles)} policies for {len(tasks)} tasks; give one task a policy")
+    policy = StackedPolicy(bundles)
+    rng = np.random.default_rng(seed)
+
+    def act(obs: NDArray[np.float32], env: BatchedEnv) -> NDArray[Any]:
+        return policy.act(obs, greedy=greedy, rng=rng)
+
+    return play(family_of(tasks), tasks, act, episodes=episodes, seed=seed)
+
+
+def evaluate_expert(
+    expert: Expert,
+    tasks: Sequence[Task],
+    names: Sequence[str],
+    *,
+    episodes: int = 500,
+    seed: int = 1_000_003,
+    greedy: bool = True,
+    cache: Path | None = None,
+) -> list[TaskScore]:
+    """Score an expert on tasks of its own family.
+
+    Args:
+        expert: The expert.
+        tasks: The tasks; their recordings must be open.
+        names: What people call them.
+        episodes: Episodes each.
+        seed: Evaluation seed.
+        greedy: Whether it takes its most likely action.
+        cache: Folder of cached reference returns; None for the user's.
+
+    Raises:
+        InputError: If the expert was made for another family or other spaces.
+    """
+    bundle = expert.bundle()
+    family = family_of(tasks)
+    spaces = family.spaces(dict(tasks[0].config))
+    if (bundle.spec.observation_space, bundle.spec.action_space) != spaces:
+        raise InputError(
+            f"expert {expert.id[:12]} sees {bundle.spec.observation_space.shape} and acts in "
+            f"{bundle.spec.action_space}; the tasks need {spaces[0].shape} and {spaces[1]}: choose an expert of the "
+            "same family config"
+        )
+    played = evaluate_bundles([bundle] * len(tasks), tasks, episodes=episodes, seed=seed, greedy=greedy)
+    rates = played.measures.get("violation_rate", np.full_like(played.returns, np.nan))
+    scores = []
+    for place, (task, name) in enumerate(zip(tasks, names, strict=True)):
+        references = reference_returns(task, episodes=episodes, seed=seed, cache=cache or default_cache())
+        returns = played.returns[place]
+        half = 1.96 * float(returns.std(ddof=1)) / np.sqrt(episodes) if episodes > 1 else float("nan")
+        mean = float(returns.mean())
+        trivial, oracle = references.mean("trivial", episodes), references.mean("oracle", episodes)
+        score = references.score(returns)
+        rate = float(rates[place].mean())
+        scores.append(TaskScore(task.id, name, mean, mean - half, mean + half, trivial, oracle, score, rate))
+    return scores

@@ -1,0 +1,90 @@
+"""Returns of the references on a task: computed once, kept by the task's id."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roamrl.envs.atomic_file import write_atomically
+from roamrl.envs.canonical import content_hash
+from roamrl.envs.family import get_family
+from roamrl.envs.task import Task
+
+ROLES = ("trivial", "classical", "oracle")
+REFERENCE_VERSION = 1
+"""Raised whenever a reference's behaviour changes, so that cached returns are computed anew."""
+
+
+@dataclass(frozen=True)
+class ReferenceReturns:
+    """What the three references got on one task.
+
+    Attributes:
+        returns: Returns of each role, [E] each, on the evaluation streams.
+        violation_rate: Mean violation rate of each role (NaN where the family has none).
+    """
+
+    returns: Mapping[str, NDArray[np.float64]]
+    violation_rate: Mapping[str, float]
+
+    def mean(self, role: str, episodes: int) -> float:
+        """Mean return of a role over the first ``episodes`` evaluation episodes."""
+        return float(self.returns[role][:episodes].mean())
+
+    def score(self, returns: NDArray[np.float64]) -> float:
+        """Score of returns [E'] got on the first E' evaluation episodes: 0 is trivial, 1 the oracle."""
+        count = len(returns)
+        trivial, oracle = self.mean("trivial", count), self.mean("oracle", count)
+        return float((returns.mean() - trivial) / (oracle - trivial))
+
+    def gap(self, steps: int) -> float:
+        """J_oracle - J_trivial a step; a task below .05 does not tell policies apart."""
+        return float(self.returns["oracle"].mean() - self.returns["trivial"].mean()) / steps
+
+
+def reference_returns(task: Task, *, episodes: int, seed: int, cache: Path) -> ReferenceReturns:
+    """Return the references' returns on a task, from the cache if they are there.
+
+    Args:
+        task: The task; its recordings must be open.
+        episodes: Evaluation episodes.
+        seed: Evaluation seed.
+        cache: Folder of the cache.
+    """
+    key = content_hash({"task": task.id, "episodes": episodes, "seed": seed, "version": REFERENCE_VERSION})
+    file = cache / f"{key}.npz"
+    if not file.exists():
+        _write(file, _compute(task, episodes, seed))
+    with np.load(file, allow_pickle=False) as arrays:
+        return ReferenceReturns(
+            {role: arrays[role] for role in ROLES}, {role: float(arrays[f"violation_{role}"]) for role in ROLES}
+        )
+
+
+def default_cache() -> Path:
+    """Return the user's cache of reference returns (``ROAMRL_CACHE``, else below ``~/.cache``)."""
+    root = os.environ.get("ROAMRL_CACHE")
+    return (Path(root) if root else Path.home() / ".cache" / "roamrl") / "references"
+
+
+def _compute(task: Task, episodes: int, seed: int) -> dict[str, NDArray[np.float64]]:
+    family = get_family(task.family)
+    arrays: dict[str, NDArray[np.float64]] = {}
+    for role in ROLES:
+        played = family.reference(dict(task.config), role).play(family, [task], episodes=episodes, seed=seed)
+        arrays[role] = played.returns[0]
+        rates = played.measures.get("violation_rate", np.full((1, episodes), np.nan))
+        arrays[f"violation_{role}"] = np.array(rates.mean())
+    return arrays
+
+
+def _write(file: Path, arrays: Mapping[str, NDArray[np.float64]]) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, **dict(arrays))  # type: ignore[arg-type]
+    write_atomically(file, buffer.getvalue())

@@ -1,0 +1,75 @@
+"""The page of a run: one self-contained HTML file, with every figure beside it as SVG and PNG."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from roamrl.platform.report import formatting
+from roamrl.platform.report.arms import TUNING_WORDS, target_views
+from roamrl.platform.report.cautions import cautions
+from roamrl.platform.report.cost import cost_rows
+from roamrl.platform.report.figures.style import arm_styles
+from roamrl.platform.report.panels import draw_panels
+from roamrl.platform.report.run_data import RunData, read_run
+from roamrl.platform.report.summary import MEASURES, summarise
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_report(run: Path) -> Path:
+    """Write ``report/index.html`` and its figures into a run folder, and return the page's path.
+
+    Raises:
+        InputError: The folder is no run, or its tables cannot be read.
+    """
+    data = read_run(run)
+    folder = data.folder / "report"
+    folder.mkdir(exist_ok=True)
+    page = folder / "index.html"
+    written = folder / "index.html.new"
+    written.write_text(_page(data, folder), encoding="utf-8")
+    os.replace(written, page)
+    return page
+
+
+def _page(data: RunData, folder: Path) -> str:
+    views = target_views(data)
+    styles = arm_styles(list(dict.fromkeys((arm.name, arm.strategy) for view in views for arm in view.arms)))
+    panels = draw_panels(views, styles, data.settings, folder)
+    first = views[0].tuning if views else "none"
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            run=data,
+            settings=data.settings,
+            protocols=list(dict.fromkeys(view.tuning for view in views)),
+            tuning_words=TUNING_WORDS,
+            panels=panels,
+            main=[panel for panel in panels if panel.view.tuning == first],
+            costs=cost_rows(data, [view for view in views if view.tuning == first]),
+            summary=summarise(views, data.settings),
+            measures=MEASURES,
+            cautions=cautions(data, views),
+            study_text=yaml.safe_dump(data.study, sort_keys=False, allow_unicode=True),
+        )
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name in ("score", "signed", "estimate", "interval", "percent", "signed_percent", "share", "count", "duration"):
+        environment.filters[name] = getattr(formatting, name)
+    environment.filters["picture"] = lambda picture: Markup(picture.svg)
+    return environment

@@ -1,0 +1,105 @@
+"""Experts: published policies, ready to be looked at, built and asked."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from roamrl.algorithms.bundle import PolicyBundle
+from roamrl.platform.store.backend import Backend
+from roamrl.platform.store.bundle import decode_bundle, read_blob
+from roamrl.platform.store.entry import Entry
+from roamrl.platform.store.errors import StoreError
+from roamrl.platform.store.limits import Limits
+from roamrl.platform.store.manifest import Manifest
+
+if TYPE_CHECKING:
+    from roamrl.algorithms.population.acting import StackedPolicy
+    from roamrl.algorithms.population.modules.stacked import StackedModule
+
+
+class Expert:
+    """One published policy; its weights are fetched and checked when first needed.
+
+    Attributes:
+        entry: What the store says of it.
+    """
+
+    def __init__(self, backend: Backend, limits: Limits, entry: Entry) -> None:
+        self._backend = backend
+        self._limits = limits
+        self.entry = entry
+
+    @property
+    def id(self) -> str:
+        """The sha256 of its manifest."""
+        return self.entry.id
+
+    @property
+    def manifest(self) -> Manifest:
+        """What it learned on, how, and how well it does."""
+        return self.entry.manifest
+
+    def bundle(self) -> PolicyBundle:
+        """Return its module spec and weights, checked against the manifest.
+
+        Raises:
+            StoreError: If the weights are missing, were changed, hold NaN, or the module is not on the allow-list.
+        """
+        return self._bundle
+
+    def policy(self, device: str = "cpu") -> StackedModule:
+        """Return a ready module of one member, a fresh one at each call.
+
+        Raises:
+            StoreError: As :meth:`bundle`.
+            InputError: If the weights do not fit the module.
+        """
+        from roamrl.algorithms.population.modules.build import from_bundles
+
+        return from_bundles([self._bundle], device)
+
+    def act(self, obs: ArrayLike, *, greedy: bool = True, rng: np.random.Generator | None = None) -> NDArray[Any]:
+        """Return its actions for observations [N, *O], or its action for a single one [*O].
+
+        Args:
+            obs: Observations; finite numbers.
+            greedy: Take the most likely action; otherwise draw one.
+            rng: Source of randomness for drawing.
+
+        Raises:
+            StoreError: If the observations have another shape than its observation space, or are not finite.
+        """
+        shape = self._bundle.spec.observation_space.shape
+        values = np.asarray(obs, np.float32)
+        if shape is None:
+            raise StoreError(f"expert {self.entry.short} has no array observations; use its policy()")
+        extra = values.ndim - len(shape)
+        if extra not in (0, 1) or values.shape[extra:] != shape:
+            raise StoreError(f"expert {self.entry.short} observes {shape}, or [N, ..] of it; got {values.shape}")
+        if not np.isfinite(values).all():
+            raise StoreError("observations hold NaN or an infinity; an expert takes finite numbers")
+        rows = values.reshape(1, len(values) if extra else 1, *shape)
+        actions: NDArray[Any] = self._stacked.act(rows, greedy=greedy, rng=rng)[0]
+        return actions if extra else np.asarray(actions[0])
+
+    @cached_property
+    def _bundle(self) -> PolicyBundle:
+        data = read_blob(self._backend, self.manifest, self._limits)
+        return decode_bundle(self.manifest, data, self._limits)
+
+    @cached_property
+    def _stacked(self) -> StackedPolicy:
+        from roamrl.algorithms.population.acting import StackedPolicy
+
+        return StackedPolicy([self._bundle])
+
+    def __repr__(self) -> str:
+        manifest = self.manifest
+        return f"Expert({self.entry.short}, {manifest.family}, {manifest.strategy}, {manifest.env_steps} steps)"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Expert, (self._backend, self._limits, self.entry))

@@ -1,0 +1,72 @@
+"""Publishing: blob, check, manifest, check again. The commit point is the manifest."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+from datetime import UTC, datetime
+
+from roamrl.platform.store.backend import Backend
+from roamrl.platform.store.entry import Entry, decode_entry, encode_entry, manifest_id
+from roamrl.platform.store.errors import StoreError
+from roamrl.platform.store.layout import blob_key, entry_key, tombstone_key
+from roamrl.platform.store.limits import Limits
+from roamrl.platform.store.manifest import Blob, Envelope, Manifest
+from roamrl.platform.store.tensors import is_blob
+
+_ATTEMPTS = 3
+
+
+def publish_entry(backend: Backend, limits: Limits, manifest: Manifest, blob: bytes, publisher: str | None) -> Entry:
+    """Put a blob and the manifest that refers to it; the same content twice is one entry.
+
+    The blob is put anew even where it exists, which renews its age, and is verified once more after the manifest is
+    visible: a collector that runs beside the publisher may have taken the old one in between.
+
+    Returns:
+        The entry as a reader sees it; where it existed already, with the first publisher's envelope of that day.
+
+    Raises:
+        StoreError: If a limit is exceeded, the expert was retracted, or the store does not keep what it is given.
+    """
+    content = manifest.to_bytes()
+    entry_id = manifest_id(content)
+    now = datetime.now(UTC)
+    document = encode_entry(content, stamp(publisher, now))
+    decode_entry(document, entry_id, limits)
+    if backend.get(tombstone_key(entry_id), limits.manifest_bytes) is not None:
+        raise StoreError(f"expert {entry_id[:12]} was retracted and stays so; publish a policy that differs from it")
+    _put_blob(backend, limits, manifest.blob, blob)
+    key = entry_key(entry_id, now)
+    backend.put_if_absent(key, document)
+    visible = backend.get(key, limits.manifest_bytes)
+    if visible is None:
+        raise StoreError(f"{backend.location} lost {key} right after it was written; check the storage")
+    _put_blob(backend, limits, manifest.blob, blob, anew=False)
+    return decode_entry(visible, entry_id, limits)
+
+
+def stamp(publisher: str | None, now: datetime | None = None) -> Envelope:
+    """Return the envelope of something published now, by the given or the current user."""
+    when = now or datetime.now(UTC)
+    return Envelope(published=when.isoformat(timespec="microseconds"), publisher=publisher or _current_user())
+
+
+def _put_blob(backend: Backend, limits: Limits, blob: Blob, data: bytes, *, anew: bool = True) -> None:
+    """Put a blob (at once, or only if it is missing or damaged) until it reads back as it was given."""
+    key = blob_key(blob.sha256)
+    for attempt in range(_ATTEMPTS):
+        if anew or attempt > 0:
+            backend.put(key, data)
+        stored = backend.get(key, limits.blob_bytes + limits.manifest_bytes)
+        if stored is not None and is_blob(stored, blob):
+            return
+    raise StoreError(f"{backend.location} does not keep {key}: it reads back changed or not at all; check the storage")
+
+
+def _current_user() -> str:
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a container's user without a name
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"

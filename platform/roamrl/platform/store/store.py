@@ -1,0 +1,291 @@
+"""The expert store: the door to everything in this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from roamrl.algorithms.bundle import PolicyBundle
+from roamrl.envs.canonical import canonical_json
+from roamrl.platform.store.backend import Backend
+from roamrl.platform.store.bundle import encode_bundle
+from roamrl.platform.store.catalogue import Catalogue, Problem
+from roamrl.platform.store.entry import Entry
+from roamrl.platform.store.errors import StoreError
+from roamrl.platform.store.expert import Expert
+from roamrl.platform.store.folder import FolderBackend
+from roamrl.platform.store.garbage import DAY_S, Collector, GarbageReport
+from roamrl.platform.store.layout import FORMAT_KEY, check_id, is_id_prefix, tombstone_key
+from roamrl.platform.store.limits import Limits, read_json
+from roamrl.platform.store.manifest import ManifestFields, build_record
+from roamrl.platform.store.publish import publish_entry, stamp
+from roamrl.platform.store.query import Condition, Query, nearest_rows
+from roamrl.platform.store.tags import move_tag, read_tag, tag_names
+from roamrl.platform.store.verify import VerifyReport, verify_store
+
+_FORMAT = {"format": "roamrl-store", "version": 1}
+
+
+class Neighbour(NamedTuple):
+    """An entry and the distance of its features from those asked about."""
+
+    entry: Entry
+    distance: float
+
+
+class ExpertStore:
+    """Published policies, found by id, by tag, by query and by nearest context.
+
+    Reading: :meth:`get`, :meth:`ls`, :meth:`find`, :meth:`nearest`, :meth:`tags`. What they see is the store as of
+    the first question or the last :meth:`refresh`, and what was published through this object.
+    Writing: :meth:`publish`, :meth:`tag`, :meth:`retract`. Nothing is ever changed in place.
+    Upkeep: :meth:`verify`, :meth:`compact`, :meth:`gc`.
+    """
+
+    def __init__(self, backend: Backend, limits: Limits | None = None) -> None:
+        self._backend = backend
+        self._limits = limits or Limits()
+        self._catalogue = Catalogue(backend, self._limits)
+        self._outdated = True
+
+    @classmethod
+    def open(cls, where: str | Path, limits: Limits | None = None) -> ExpertStore:
+        """Open a store.
+
+        Args:
+            where: A folder, as a path or ``file://`` URL.
+            limits: Bounds on what is read and published.
+
+        Raises:
+            StoreError: If there is no store, or it is of another version.
+        """
+        folder = _folder(where)
+        store = cls(FolderBackend(folder), limits)
+        data = store._backend.get(FORMAT_KEY, store._limits.manifest_bytes)
+        if data is None:
+            raise StoreError(f"there is no expert store in {folder}; make one with `roamrl store init {folder}`")
+        found = read_json(data, f"{folder / FORMAT_KEY}", store._limits)
+        if found != _FORMAT:
+            raise StoreError(f"{folder} is a store of format {found}; this version reads {_FORMAT}; use one that fits")
+        return store
+
+    @classmethod
+    def init(cls, where: str | Path, limits: Limits | None = None) -> ExpertStore:
+        """Make a store in a new or empty folder, or open the one that is there.
+
+        Raises:
+            StoreError: If the folder holds something else, or cannot be written.
+        """
+        folder = _folder(where)
+        if folder.exists() and not folder.is_dir():
+            raise StoreError(f"{folder} is a file; name a folder for the store")
+        if folder.exists() and not (folder / FORMAT_KEY).exists():
+            strangers = sorted(path.name for path in folder.iterdir() if path.name != "tmp")
+            if strangers:
+                raise StoreError(f"{folder} holds other things ({', '.join(strangers[:3])}); name an empty folder")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"cannot make {folder}: {error.strerror}; name a folder you may write") from error
+        FolderBackend(folder).put_if_absent(FORMAT_KEY, canonical_json(_FORMAT))
+        return cls.open(folder, limits)
+
+    @property
+    def location(self) -> str:
+        """Where the store is."""
+        return self._backend.location
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What could not be read when the store was last looked at; everything else is unaffected."""
+        return tuple(self._known().problems)
+
+    def publish(
+        self, bundle: PolicyBundle, manifest: ManifestFields | Mapping[str, Any], *, publisher: str | None = None
+    ) -> str:
+        """Publish a policy; the same policy with the same manifest twice is one entry.
+
+        Args:
+            bundle: The policy.
+            manifest: What is to be said of it; module, tensors and blob are added from the bundle.
+            publisher: Who publishes, ``user@host`` unless given.
+
+        Returns:
+            The entry's id.
+
+        Raises:
+            StoreError: If a field or weight is refused, or the store cannot be written.
+        """
+        if not isinstance(manifest, ManifestFields):
+            manifest = build_record(ManifestFields, manifest, "manifest")
+        complete, blob = encode_bundle(bundle, manifest, self._limits)
+        entry = publish_entry(self._backend, self._limits, complete, blob, publisher)
+        self._outdated = True
+        return entry.id
+
+    def get(self, reference: str) -> Expert:
+        """Return an expert by id, by the beginning of an id (four digits or more) or by tag.
+
+        Raises:
+            StoreError: If there is none, several begin so, or it was retracted.
+        """
+        return Expert(self._backend, self._limits, self.entry(reference))
+
+    def entry(self, reference: str) -> Entry:
+        """Return an entry by id, by the beginning of an id or by tag; one that is not known yet is looked for.
+
+        Raises:
+            StoreError: As :meth:`get`.
+        """
+        start = reference if is_id_prefix(reference) else read_tag(self._backend, reference, self._limits)
+        if start is None:
+            known = ", ".join(tag_names(self._backend)) or "none"
+            raise StoreError(f"no expert has the tag {reference!r}; known tags: {known}")
+        if not self._known().starting_with(start):
+            self.refresh()
+        matches = self._catalogue.starting_with(start)
+        if not matches:
+            broken = [problem.message for problem in self._catalogue.problems if f"/{start}" in problem.key]
+            missing = f"no expert in {self.location} has the id {start[:16]}; list them with `roamrl store ls`"
+            raise StoreError(broken[0] if broken else missing)
+        if len(matches) > 1:
+            found = ", ".join(match[:16] for match in matches[:5])
+            raise StoreError(f"{len(matches)} experts begin with {start[:16]} ({found}); give more digits")
+        if matches[0] in self._catalogue.retracted:
+            raise StoreError(f"expert {matches[0][:12]} was retracted; choose another with `roamrl store ls`")
+        return self._catalogue.entries([self._catalogue.row_of[matches[0]]])[0]
+
+    def ls(self) -> list[Entry]:
+        """Return all entries, oldest first."""
+        return self.find()
+
+    def find(
+        self,
+        *,
+        family: str | None = None,
+        config_hash: str | None = None,
+        algorithm: str | None = None,
+        strategy: str | None = None,
+        study: str | None = None,
+        split: str | None = None,
+        seed: int | None = None,
+        split_score: tuple[str, float] | None = None,
+        context: Mapping[str, Condition] | None = None,
+    ) -> list[Entry]:
+        """Return the entries for which all the given conditions hold (see :class:`Query`), oldest first.
+
+        Raises:
+            StoreError: If a context variable occurs in no entry that fits otherwise.
+        """
+        query = Query(
+            family=family,
+            config_hash=config_hash,
+            algorithm=algorithm,
+            strategy=strategy,
+            study=study,
+            split=split,
+            seed=seed,
+            split_score=split_score,
+            context=context or {},
+        )
+        catalogue = self._known()
+        rows = np.flatnonzero(query.mask(catalogue.table) & catalogue.shown)
+        return sorted(catalogue.entries(rows), key=lambda entry: (entry.envelope.published, entry.id))
+
+    def nearest(self, features: ArrayLike, family: str, config_hash: str | None = None, k: int = 1) -> list[Neighbour]:
+        """Return the ``k`` entries of a family whose contexts lie nearest, nearest first.
+
+        Args:
+            features: Features of the context asked about (``Family.features``), [D].
+            family: Family id.
+            config_hash: Hash of family and config (``Task.config_hash``); None compares over all configs.
+            k: How many.
+
+        Raises:
+            StoreError: If features are not finite or of another length than the entries'.
+        """
+        catalogue = self._known()
+        mask = Query(family=family, config_hash=config_hash).mask(catalogue.table) & catalogue.shown
+        found = nearest_rows(catalogue.table, np.flatnonzero(mask), features, k)
+        entries = catalogue.entries(row for row, _ in found)
+        return [Neighbour(entry, distance) for entry, (_, distance) in zip(entries, found, strict=True)]
+
+    def refresh(self) -> None:
+        """See what others published, retracted and compacted since."""
+        self._catalogue.refresh()
+        self._outdated = False
+
+    def tag(self, name: str, reference: str) -> None:
+        """Let a name stand for an expert from now on.
+
+        Raises:
+            StoreError: If the name cannot be a tag, or there is no such expert.
+        """
+        move_tag(self._backend, name, self.entry(reference).id, stamp(None))
+
+    def tags(self) -> dict[str, str]:
+        """Return the id each tag names."""
+        found = {name: read_tag(self._backend, name, self._limits) for name in tag_names(self._backend)}
+        return {name: entry_id for name, entry_id in found.items() if entry_id is not None}
+
+    def retract(self, reference: str, reason: str) -> None:
+        """Take an expert back: it is shown no more, and a collection after the grace period frees its weights.
+
+        Raises:
+            StoreError: If there is no such expert.
+        """
+        entry_id = check_id(self.entry(reference).id)
+        envelope = stamp(None, datetime.now(UTC)).model_dump(mode="json")
+        self._backend.put_if_absent(tombstone_key(entry_id), canonical_json({"envelope": envelope, "reason": reason}))
+        self._outdated = True
+
+    def compact(self) -> str | None:
+        """Write an index snapshot of all entries, so that readers open one file; return its key, None if empty."""
+        self.refresh()
+        return self._catalogue.compact()
+
+    def verify(self) -> VerifyReport:
+        """Read everything and check it against what names it."""
+        return verify_store(self._backend, self._limits)
+
+    def gc(self, grace_s: float = DAY_S) -> GarbageReport:
+        """Remove blobs nobody refers to and leftovers of killed writers, if older than the grace period.
+
+        Args:
+            grace_s: Seconds, by the store's own clock.
+
+        Raises:
+            StoreError: If the grace period is negative, or the store cannot be written.
+        """
+        if not grace_s >= 0:
+            raise StoreError(f"a grace period of {grace_s} s makes no sense; give 0 or more seconds")
+        return Collector(self._backend, self._limits, grace_s).run()
+
+    def _known(self) -> Catalogue:
+        if self._outdated:
+            self.refresh()
+        return self._catalogue
+
+    def __repr__(self) -> str:
+        return f"ExpertStore({self.location!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (ExpertStore, (self._backend, self._limits))
+
+
+def _folder(where: str | Path) -> Path:
+    text = str(where)
+    if not text or "\0" in text:
+        raise StoreError(f"{text!r} is no place for a store; give a folder")
+    if "://" not in text:
+        return Path(text).expanduser().absolute()
+    url = urlsplit(text)
+    if url.scheme != "file" or url.netloc not in ("", "localhost") or not url.path.startswith("/"):
+        raise StoreError(f"{text!r} is no place for a store; give a folder, as a path or file:///absolute/path")
+    return Path(unquote(url.path))

@@ -1,0 +1,110 @@
+"""Checking a whole store: every entry, blob, tag and snapshot against what names it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from roamrl.platform.store.backend import Backend
+from roamrl.platform.store.bundle import check_loads, decode_bundle, read_blob
+from roamrl.platform.store.catalogue import Catalogue, Problem
+from roamrl.platform.store.entry import Entry, decode_entry, manifest_id
+from roamrl.platform.store.errors import StoreError
+from roamrl.platform.store.index import index_row
+from roamrl.platform.store.limits import Limits
+from roamrl.platform.store.tags import read_tag, tag_names
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What a check found.
+
+    Attributes:
+        entries: Entries read.
+        blobs: Blobs read and found whole.
+        bytes: Their size in all.
+        retracted: Entries that were retracted.
+        tags: Tags read.
+        problems: What is wrong.
+    """
+
+    entries: int
+    blobs: int
+    bytes: int
+    retracted: int
+    tags: int
+    problems: tuple[Problem, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+def verify_store(backend: Backend, limits: Limits) -> VerifyReport:
+    """Read everything in a store from its files (never from an index) and check it."""
+    catalogue = Catalogue(backend, limits)
+    catalogue.refresh()
+    problems = list(catalogue.problems)
+    told = {problem.key for problem in problems}
+    sizes: dict[str, int] = {}
+    for entry_id, key in catalogue.keys.items():
+        try:
+            entry = _check_entry(backend, limits, entry_id, key)
+            _check_index(catalogue, entry)
+            if entry.manifest.blob.sha256 not in sizes and entry_id not in catalogue.retracted:
+                sizes[entry.manifest.blob.sha256] = _check_weights(backend, limits, entry)
+        except StoreError as error:
+            if key not in told:
+                problems.append(Problem(key, str(error)))
+    names = tag_names(backend)
+    problems += [problem for name in names if (problem := _check_tag(backend, limits, name, catalogue)) is not None]
+    return VerifyReport(
+        entries=len(catalogue.keys),
+        blobs=len(sizes),
+        bytes=sum(sizes.values()),
+        retracted=len(catalogue.retracted & set(catalogue.keys)),
+        tags=len(names),
+        problems=tuple(problems),
+    )
+
+
+def _check_entry(backend: Backend, limits: Limits, entry_id: str, key: str) -> Entry:
+    data = backend.get(key, limits.manifest_bytes)
+    if data is None:
+        raise StoreError("it vanished while it was read; entries are never deleted: restore it")
+    entry = decode_entry(data, entry_id, limits)
+    if manifest_id(entry.manifest.to_bytes()) != entry_id:
+        raise StoreError(
+            f"entry {entry.short} is not in canonical form; restore or remove its file and publish the expert anew"
+        )
+    return entry
+
+
+def _check_index(catalogue: Catalogue, entry: Entry) -> None:
+    row = catalogue.row_of.get(entry.id)
+    if row is None:  # unreadable when the catalogue was made, and among its problems
+        return
+    indexed = catalogue.table.slice(row, 1).to_pylist()[0]
+    own = index_row(entry)
+    differing = [name for name in own if name not in ("published", "publisher") and own[name] != indexed[name]]
+    if differing:
+        raise StoreError(f"the index says something else than entry {entry.short} on {differing}; compact anew")
+
+
+def _check_weights(backend: Backend, limits: Limits, entry: Entry) -> int:
+    data = read_blob(backend, entry.manifest, limits)
+    check_loads(decode_bundle(entry.manifest, data, limits))
+    return len(data)
+
+
+def _check_tag(backend: Backend, limits: Limits, name: str, catalogue: Catalogue) -> Problem | None:
+    key = f"tags/{name}"
+    try:
+        entry_id = read_tag(backend, name, limits)
+    except StoreError as error:
+        return Problem(key, str(error))
+    if entry_id is None or entry_id not in catalogue.keys:
+        return Problem(key, "it names an expert that is not in the store; move it to another")
+    if entry_id in catalogue.retracted:
+        return Problem(key, f"it names expert {entry_id[:12]}, which was retracted; move it to another")
+    return None

@@ -1,0 +1,1 @@
+"""Studies: from a YAML file to units, from units to results."""

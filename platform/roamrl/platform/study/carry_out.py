@@ -1,0 +1,142 @@
+"""Units carried out: trained as Tune trials, evaluated as Ray tasks, published, ticked off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import ray
+
+from roamrl.algorithms.bundle import ModuleSpec, PolicyBundle
+from roamrl.algorithms.learner_spec import LearnerSpec
+from roamrl.algorithms.rllib.outcome import read_curve, read_done
+from roamrl.envs.family import get_family
+from roamrl.platform.study.experts import publish_members
+from roamrl.platform.study.folder import Failure, failure_reason
+from roamrl.platform.study.learn import Assignment, learn
+from roamrl.platform.study.results import CURVES, RESULTS, write_rows
+from roamrl.platform.study.rows import Evaluation, Trained, curve_rows, result_rows
+from roamrl.platform.study.scoring import Played, score_snapshots_remotely
+from roamrl.platform.study.state import RunState
+from roamrl.platform.study.tuning import by_protocol
+from roamrl.platform.study.units import Unit, arm_strategy, arm_task, ppo_settings
+
+
+def carry_out(
+    state: RunState,
+    stage: Literal["pretrain", "tune", "adapt"],
+    units: Sequence[tuple[Unit, str]],
+    evaluations: Callable[[RunState, Unit], list[Evaluation]],
+) -> None:
+    """Train, evaluate, publish and tick off the units that are not finished."""
+    state.progress.stage(stage)
+    finished = state.folder.finished()
+    open_units = [(unit, tuning) for unit, tuning in units if unit.key not in finished]
+    ready = [(unit, tuning) for unit, tuning in open_units if _sources_there(state, unit, finished)]
+    bundles: dict[str, PolicyBundle] = {}
+    assignments = [Assignment(unit, _learner(state, unit, finished, bundles)) for unit, _ in ready]
+    state.failures += learn(state.folder, stage, assignments, state.study.execution, state.progress)
+    waiting: dict[Any, tuple[Assignment, str, list[Evaluation]]] = {}
+    for assignment, (unit, tuning) in zip(assignments, ready, strict=True):
+        if read_done(state.folder.unit(unit.key)) is None:
+            continue
+        asked = evaluations(state, unit)
+        jobs = [evaluation.job for evaluation in asked]
+        settings = state.study.evaluation
+        place = state.folder.unit(unit.key)
+        reference = score_snapshots_remotely.remote(
+            place, jobs, seed=settings.seed, greedy=settings.greedy, traces=state.traces
+        )
+        waiting[reference] = (assignment, tuning, asked)
+    as_completed(
+        waiting,
+        lambda context, played: _tick_off(state, context, played, finished),
+        lambda context, error: _record_failure(state, context[0].unit, error),
+    )
+
+
+def _tick_off(
+    state: RunState,
+    context: tuple[Assignment, str, list[Evaluation]],
+    played: list[Played],
+    finished: Mapping[str, Mapping[str, Any]],
+) -> None:
+    assignment, tuning, asked = context
+    unit, study = assignment.unit, state.study
+    place = state.folder.unit(unit.key)
+    done = read_done(place)
+    assert done is not None  # checked before the evaluation was asked for
+    trained = Trained(
+        unit,
+        place,
+        assignment.learner,
+        done,
+        read_curve(place),
+        tuple(tuple(finished[o.unit]["experts"][o.member] for o in member.origins) for member in unit.members),
+        tuple(sum(finished[o.unit]["env_steps"] for o in member.origins) for member in unit.members),
+    )
+    experts: Sequence[str | None] = [None] * len(unit.members)
+    if unit.stage != "tune":
+        experts = publish_members(study, state.store, trained, asked, played, state.references)
+    rows = result_rows(study, trained, asked, played, state.references, experts, tuning)
+    if unit.stage == "adapt":
+        rows = by_protocol(state.choices[unit.arm], unit.lr, rows)
+    write_rows(state.folder.part(unit.key), rows, RESULTS)
+    if tuning == "fixed" or arm_strategy(study, unit.arm).pretrains_on == "targets":
+        write_rows(state.folder.curves_part(unit.key), curve_rows(study, trained, tuning), CURVES)
+    facts = {"stage": unit.stage, "arm": unit.arm, "tuning": tuning, "experts": list(experts)}
+    spent = {"env_steps": done.env_steps, "windows": unit.steps, "wall_s": done.wall_s, "cpu_s": done.cpu_s}
+    state.folder.finish(unit.key, {**facts, **spent, "skipped": list(done.skipped)})
+    state.progress.unit_done(unit.key, unit.label, unit.steps, done.wall_s)
+
+
+def _learner(
+    state: RunState, unit: Unit, finished: Mapping[str, Mapping[str, Any]], bundles: dict[str, PolicyBundle]
+) -> LearnerSpec:
+    """Return the learner of a unit, its members' source policies taken from the store."""
+    study = state.study
+    strategy = arm_strategy(study, unit.arm)
+    members = []
+    for member in unit.members:
+        spec = member.base
+        if unit.stage != "pretrain" and member.target is not None:
+            ids = [finished[origin.unit]["experts"][origin.member] for origin in member.origins]
+            for expert_id in ids:
+                if expert_id not in bundles:
+                    bundles[expert_id] = state.store.get(expert_id).bundle()
+            target = arm_task(study, unit.arm, member.target.task)
+            spec = strategy.adapt(target, [bundles[expert_id] for expert_id in ids], spec)
+        members.append(spec)
+    family = get_family(study.family)
+    observation, action = family.spaces(dict(members[0].tasks[0].config))
+    module = ModuleSpec(study.module.kind, observation, action, study.module.model)
+    return LearnerSpec(module, tuple(members), unit.phases, ppo_settings(study), unit.iterations)
+
+
+def _sources_there(state: RunState, unit: Unit, finished: Mapping[str, Mapping[str, Any]]) -> bool:
+    missing = {origin.unit for member in unit.members for origin in member.origins if origin.unit not in finished}
+    if missing:
+        names = ", ".join(sorted(key[:8] for key in missing))
+        state.failures.append(Failure(unit.label, unit.stage, f"its source policies were not trained (units {names})"))
+    return not missing
+
+
+def _record_failure(state: RunState, unit: Unit, error: BaseException) -> None:
+    reason = failure_reason(error)
+    state.failures.append(Failure(unit.label, unit.stage, reason))
+    state.progress.unit_failed(unit.key, unit.label, reason)
+
+
+def as_completed(
+    waiting: dict[Any, Any], done: Callable[[Any, Any], None], failed: Callable[[Any, BaseException], None]
+) -> None:
+    """Call back for every Ray task as it ends."""
+    while waiting:
+        ready, _ = ray.wait(list(waiting), num_returns=1)
+        context = waiting.pop(ready[0])
+        try:
+            value = ray.get(ready[0])
+        except ray.exceptions.RayError as error:
+            failed(context, error)
+        else:
+            done(context, value)

@@ -1,0 +1,139 @@
+"""Results as tidy tables: one row an (arm, task, seed, evaluation point), one row a training iteration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from roamrl.envs.atomic_file import write_atomically
+
+RESULTS = pa.schema(
+    [
+        ("study", pa.string()),
+        ("unit", pa.string()),
+        ("stage", pa.string()),
+        ("arm", pa.string()),
+        ("strategy", pa.string()),
+        ("family", pa.string()),
+        ("family_config_hash", pa.string()),
+        ("task_id", pa.string()),
+        ("task_name", pa.string()),
+        ("split", pa.string()),
+        ("split_hash", pa.string()),
+        ("tuning", pa.string()),
+        ("seed", pa.int64()),
+        ("source_ids", pa.list_(pa.string())),
+        ("env_steps", pa.int64()),
+        ("pretrain_env_steps", pa.int64()),
+        ("episodes", pa.int64()),
+        ("return_mean", pa.float64()),
+        ("return_trivial", pa.float64()),
+        ("return_oracle", pa.float64()),
+        ("score", pa.float64()),
+        ("violation_rate", pa.float64()),
+        ("violation_adapting", pa.float64()),
+        ("eval_episodes", pa.int64()),
+        ("wall_s", pa.float64()),
+        ("cpu_s", pa.float64()),
+        ("expert_id", pa.string()),
+        ("commit", pa.string()),
+    ]
+)
+"""Columns of ``results.parquet``.
+
+``stage`` is pretrain, tune, adapt or reference; ``episodes`` are target episodes so far; ``violation_adapting`` is the
+mean violation rate of those episodes; ``wall_s`` and ``cpu_s`` are a member's equal share of its trial's time.
+"""
+
+CURVES = pa.schema(
+    [
+        ("unit", pa.string()),
+        ("arm", pa.string()),
+        ("strategy", pa.string()),
+        ("task_id", pa.string()),
+        ("task_name", pa.string()),
+        ("split", pa.string()),
+        ("tuning", pa.string()),
+        ("seed", pa.int64()),
+        ("episodes", pa.int64()),
+        ("env_steps", pa.int64()),
+        ("return_mean", pa.float64()),
+        ("violation_rate", pa.float64()),
+    ]
+)
+"""Columns of ``curves.parquet``: what training on a target gave, one row a member and iteration."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One row of :data:`RESULTS`."""
+
+    study: str
+    unit: str
+    stage: str
+    arm: str
+    strategy: str
+    family: str
+    family_config_hash: str
+    task_id: str
+    task_name: str
+    split: str
+    split_hash: str
+    tuning: str
+    seed: int
+    source_ids: tuple[str, ...]
+    env_steps: int
+    pretrain_env_steps: int
+    episodes: int
+    return_mean: float
+    return_trivial: float
+    return_oracle: float
+    score: float
+    violation_rate: float
+    violation_adapting: float
+    eval_episodes: int
+    wall_s: float
+    cpu_s: float
+    expert_id: str | None
+    commit: str
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One row of :data:`CURVES`."""
+
+    unit: str
+    arm: str
+    strategy: str
+    task_id: str
+    task_name: str
+    split: str
+    tuning: str
+    seed: int
+    episodes: int
+    env_steps: int
+    return_mean: float
+    violation_rate: float
+
+
+def write_rows(path: Path, rows: Sequence[Result] | Sequence[CurvePoint], schema: pa.Schema) -> None:
+    """Write rows as one Parquet file, whole or not at all."""
+    write_table(path, pa.Table.from_pylist([asdict(row) for row in rows], schema=schema))
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a table as one Parquet file, whole or not at all."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    write_atomically(path, sink.getvalue().to_pybytes())
+
+
+def read_parts(paths: Sequence[Path], schema: pa.Schema) -> pa.Table:
+    """Read part files into one table."""
+    if not paths:
+        return schema.empty_table()
+    return pa.concat_tables([pq.read_table(path, schema=schema) for path in paths])

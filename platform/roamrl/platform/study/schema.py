@@ -1,0 +1,277 @@
+"""What a study file may say, checked; a key nobody knows is an error that names the nearest known one."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from roamrl.envs.canonical import JSON, content_hash
+
+
+class Entry(BaseModel):
+    """A part of a study: frozen, and without room for unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TaskEntry(Entry):
+    """One task of the user's own.
+
+    Attributes:
+        name: What tables and figures call it.
+        context: Context values that differ from the family's defaults; ``trace:NAME`` stands for a recording.
+    """
+
+    name: str
+    context: dict[str, JSON] = Field(default_factory=dict)
+
+
+class SplitEntry(Entry):
+    """A set of tasks: listed, taken from the family's published splits, or sampled from its ranges.
+
+    Attributes:
+        tasks: Tasks written out.
+        published: Name of a published split of the family config.
+        first: Take only so many tasks of the published split.
+        sample: Draw so many tasks from the training ranges.
+        seed: Seed of the drawing.
+        outside: Variables drawn from their out-of-distribution range.
+        fixed: Context values that are not drawn.
+    """
+
+    tasks: tuple[TaskEntry, ...] = ()
+    published: str | None = None
+    first: int | None = Field(None, ge=1)
+    sample: int | None = Field(None, ge=1)
+    seed: int = 0
+    outside: tuple[str, ...] = ()
+    fixed: dict[str, JSON] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_form(self) -> SplitEntry:
+        forms = [bool(self.tasks), self.published is not None, self.sample is not None]
+        if sum(forms) != 1:
+            raise ValueError("a split has exactly one of: tasks (a list), published (a name), sample (a number)")
+        if self.first is not None and self.published is None:
+            raise ValueError("'first' goes with 'published'")
+        return self
+
+
+class ModuleEntry(Entry):
+    """The policy module of every learner: its kind and the kind's own settings."""
+
+    kind: str = "mlp"
+    model: dict[str, JSON] = Field(default_factory=dict)
+
+
+class PPOEntry(Entry):
+    """Settings of the loss that all learners share (see ``roamrl.algorithms.learner_spec.PPOSettings``)."""
+
+    gamma: float = Field(0.95, gt=0, le=1)
+    gae_lambda: float = Field(0.95, ge=0, le=1)
+    epochs: int = Field(4, ge=1)
+    minibatches: int = Field(4, ge=1)
+    value_coeff: float = Field(0.5, ge=0)
+    normalise_values: bool = True
+
+
+class PretrainEntry(Entry):
+    """Budget and step sizes of pretraining.
+
+    Attributes:
+        steps: Environment steps a member (rounded up to whole iterations).
+        seeds: Independent members a source task (or a joint policy, or a target of specialists).
+        envs_per_member: Sub-environments a member steps at once.
+        length: Steps a sub-environment makes an iteration.
+        lr: Adam's step size.
+        entropy_coeff: Weight of the entropy bonus.
+        clip: PPO's clip range.
+        max_grad_norm: Bound on a member's gradient norm.
+    """
+
+    steps: int = Field(1_000_000, ge=1)
+    seeds: int = Field(4, ge=1)
+    envs_per_member: int = Field(32, ge=1)
+    length: int = Field(32, ge=1)
+    lr: float = Field(1e-3, gt=0)
+    entropy_coeff: float = Field(0.005, ge=0)
+    clip: float = Field(0.2, gt=0)
+    max_grad_norm: float = Field(0.5, gt=0)
+
+
+class TuneEntry(Entry):
+    """Choice of the adaptation step size on the ``val`` split.
+
+    Attributes:
+        lr: Candidates.
+        seeds: Members a candidate and val task.
+        up_to: Target episodes up to which candidates are compared (the last point not above it counts).
+    """
+
+    lr: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
+    seeds: int = Field(1, ge=1)
+    up_to: int = Field(100, ge=1)
+
+
+class AdaptEntry(Entry):
+    """How a target is met.
+
+    Attributes:
+        episodes: Cumulative target episodes at which the adapting policy is evaluated.
+        per_iteration: Most episodes between two updates.
+        seeds: Members a target and arm.
+        tune: Choice of the step size on ``val``.
+        entropy_coeff: Weight of the entropy bonus.
+        clip: PPO's clip range.
+        max_grad_norm: Bound on a member's gradient norm.
+    """
+
+    episodes: tuple[int, ...] = (0, 1, 2, 5, 10, 20, 50, 100)
+    per_iteration: int = Field(10, ge=1)
+    seeds: int = Field(2, ge=1)
+    tune: TuneEntry = TuneEntry()
+    entropy_coeff: float = Field(0.005, ge=0)
+    clip: float = Field(0.2, gt=0)
+    max_grad_norm: float = Field(0.5, gt=0)
+
+    @model_validator(mode="after")
+    def _increasing(self) -> AdaptEntry:
+        points = self.episodes
+        if list(points) != sorted(set(points)) or len(points) < 2 or points[0] != 0:
+            raise ValueError("adapt.episodes must start at 0 and increase, e.g. [0, 1, 2, 5, 10]")
+        if self.tune.up_to < points[1]:
+            raise ValueError(f"adapt.tune.up_to must reach the first point after 0, which is {points[1]}")
+        return self
+
+
+class ArmEntry(Entry):
+    """One arm: a strategy and what it draws on.
+
+    Attributes:
+        strategy: Name of a strategy (``roamrl strategies``).
+        settings: The strategy's own settings.
+        sources: Split of the source tasks, for strategies that pretrain on some.
+        choose: Which source policy a member starts from: ``rotate`` goes round all of them, ``nearest`` takes the one
+            whose context is nearest to the target's.
+        config: Family config overrides of this arm alone (e.g. more observed variables); physics must stay the same.
+        pretrain: Pretraining settings that differ from the study's.
+    """
+
+    strategy: str
+    settings: dict[str, Any] = Field(default_factory=dict)
+    sources: str | None = None
+    choose: Literal["rotate", "nearest"] = "rotate"
+    config: dict[str, JSON] = Field(default_factory=dict)
+    pretrain: dict[str, Any] = Field(default_factory=dict)
+
+
+class EvaluationEntry(Entry):
+    """How policies are scored.
+
+    Attributes:
+        episodes: Episodes an evaluation along a curve.
+        final_episodes: Episodes at a curve's ends and for references.
+        seed: Evaluation seed, common to all arms.
+        greedy: Whether policies take their most likely action; otherwise they sample.
+    """
+
+    episodes: int = Field(100, ge=1)
+    final_episodes: int = Field(500, ge=1)
+    seed: int = 1_000_003
+    greedy: bool = True
+
+    @model_validator(mode="after")
+    def _ends_count_more(self) -> EvaluationEntry:
+        if self.final_episodes < self.episodes:
+            raise ValueError("evaluation.final_episodes must not be below evaluation.episodes")
+        return self
+
+
+class MetricsEntry(Entry):
+    """Parameters of the O-RAN transfer metrics (PROTOCOL 6).
+
+    Attributes:
+        window: Iterations of the moving average of training returns.
+        tolerance: Half width of the band around the specialist's return, as a share of J_oracle - J_trivial.
+    """
+
+    window: int = Field(20, ge=1)
+    tolerance: float = Field(0.1, gt=0)
+
+
+class ExecutionEntry(Entry):
+    """How the work is cut up; results do not depend on it except where members of a trial share a minibatch order.
+
+    Attributes:
+        members_per_trial: Most members of one Tune trial.
+        trials_at_once: Trials that run at the same time; None takes one a CPU.
+        checkpoint_every: Reports of a trial between two checkpoints.
+        iterations_per_report: Learner iterations a report.
+        max_failures: Restarts of a trial whose process died.
+    """
+
+    members_per_trial: int = Field(8, ge=1)
+    trials_at_once: int | None = Field(None, ge=1)
+    checkpoint_every: int = Field(10, ge=1)
+    iterations_per_report: int = Field(10, ge=1)
+    max_failures: int = Field(2, ge=0)
+
+
+class Study(Entry):
+    """A study: family, splits, strategies, budgets, seeds.
+
+    Attributes:
+        name: Short name.
+        about: What it asks, in a sentence.
+        family: Family id.
+        config: Family config values that differ from the defaults.
+        traces: Folder or file of recordings; tasks name them as ``trace:NAME``.
+        splits: Sets of tasks by name.
+        targets: Splits whose tasks are met by every arm.
+        val: Split on which every choice is made.
+        arms: Arms by name.
+        module: Policy module.
+        ppo: Shared settings of the loss.
+        pretrain: Budget of pretraining.
+        adapt: How targets are met.
+        evaluation: How policies are scored.
+        metrics: Parameters of the O-RAN transfer metrics.
+        execution: How the work is cut up.
+        seed: Root of all training seeds.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    about: str = ""
+    family: str
+    config: dict[str, JSON] = Field(default_factory=dict)
+    traces: str | None = None
+    splits: dict[str, SplitEntry]
+    targets: tuple[str, ...] = Field(min_length=1)
+    val: str
+    arms: dict[str, ArmEntry] = Field(min_length=1)
+    module: ModuleEntry = ModuleEntry()
+    ppo: PPOEntry = PPOEntry()
+    pretrain: PretrainEntry = PretrainEntry()
+    adapt: AdaptEntry = AdaptEntry()
+    evaluation: EvaluationEntry = EvaluationEntry()
+    metrics: MetricsEntry = MetricsEntry()
+    execution: ExecutionEntry = ExecutionEntry()
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _names_meet(self) -> Study:
+        wanted = [*self.targets, self.val, *(arm.sources for arm in self.arms.values() if arm.sources)]
+        for name in wanted:
+            if name not in self.splits:
+                raise ValueError(f"split {name!r} is used but not defined; 'splits' has {sorted(self.splits)}")
+        for name in {"trivial", "classical", "oracle"} & set(self.arms):
+            raise ValueError(f"arm {name!r}: that name belongs to a reference; choose another")
+        if self.val in self.targets:
+            raise ValueError("'val' is for choices and may not be a target as well")
+        return self
+
+    @property
+    def hash(self) -> str:
+        """The sha256 of the resolved study, without its traces' place on disk."""
+        return content_hash(self.model_dump(mode="json", exclude={"traces"}))

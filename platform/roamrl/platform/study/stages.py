@@ -1,0 +1,175 @@
+"""The stages of a run: references, pretraining, tuning on val, adaptation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from roamrl.envs.family import get_family
+from roamrl.platform.evaluation.references import ReferenceReturns, default_cache
+from roamrl.platform.study.carry_out import as_completed, carry_out
+from roamrl.platform.study.folder import Failure, failure_reason
+from roamrl.platform.study.results import RESULTS, Result, write_rows
+from roamrl.platform.study.rows import Evaluation, reference_rows
+from roamrl.platform.study.schema import Study
+from roamrl.platform.study.scoring import Job, score_references_remotely
+from roamrl.platform.study.state import Dropped, RunState
+from roamrl.platform.study.tasks import NamedTask
+from roamrl.platform.study.tuning import choose_step_size
+from roamrl.platform.study.units import Origin, Unit, adapt_units, arm_task, pretrain_units
+
+LEAST_GAP = 0.05
+"""Least J_oracle - J_trivial a step for a task to tell policies apart (PROTOCOL 2)."""
+
+
+def reference_stage(state: RunState) -> None:
+    """Score the references on every task that results are reported on, and leave out tasks that tell nothing."""
+    state.progress.stage("references")
+    study = state.study
+    names = [*study.targets, study.val, *(arm.sources for arm in study.arms.values() if arm.sources)]
+    wanted = {named.task.id: named for split in dict.fromkeys(names) for named in state.splits[split]}
+    waiting: dict[Any, NamedTask] = {}
+    for named in wanted.values():
+        state.progress.unit_started(f"reference-{named.task.id}", f"references {named.name}")
+        waiting[
+            score_references_remotely.remote(
+                named.task,
+                episodes=study.evaluation.final_episodes,
+                seed=study.evaluation.seed,
+                traces=state.traces,
+                cache=default_cache(),
+            )
+        ] = named
+    as_completed(
+        waiting,
+        lambda named, returns: _keep_references(state, named, returns),
+        lambda named, error: _references_failed(state, named, error),
+    )
+
+
+def pretrain(state: RunState) -> None:
+    """Train and publish what strategies need before they meet a target; arms that pretrain alike share units."""
+    units: dict[str, Unit] = {}
+    for arm in state.study.arms:
+        own = pretrain_units(state.study, arm, state.splits, state.targets)
+        for unit in own:
+            units.setdefault(unit.key, unit)
+        state.policies[arm] = [(Origin(unit.key, i), member) for unit in own for i, member in enumerate(unit.members)]
+    carry_out(state, "pretrain", [(unit, "none") for unit in units.values()], _pretrain_evaluations)
+
+
+def tune(state: RunState) -> None:
+    """Choose every arm's adaptation step size on val."""
+    study = state.study
+    units = [
+        unit
+        for arm in study.arms
+        for lr in study.adapt.tune.lr
+        for unit in adapt_units(study, "tune", arm, state.val, state.policies[arm], lr, study.adapt.tune.up_to)
+    ]
+    carry_out(state, "tune", [(unit, "candidate") for unit in units], _point_evaluations)
+    finished = state.folder.finished()
+    rows: dict[str, dict[float, list[Result]]] = {}
+    for unit in units:
+        if unit.key in finished:
+            part = pq.read_table(state.folder.part(unit.key), schema=RESULTS).to_pylist()
+            rows.setdefault(unit.arm, {}).setdefault(unit.lr, []).extend(Result(**row) for row in part)
+    state.choices = {arm: choose_step_size(found) for arm, found in rows.items()}
+    for arm, choice in state.choices.items():
+        if any(points.keys() != choice.per_point.keys() for points in choice.curves.values()):
+            state.failures.append(
+                Failure(f"tune {arm}", "tune", "some candidates lack points; the choice is uncertain")
+            )
+    state.folder.write_json(
+        "tuning.json",
+        {arm: {"fixed": c.fixed, "per_n": dict(c.per_point), "val": c.curves} for arm, c in state.choices.items()},
+    )
+
+
+def adapt(state: RunState) -> None:
+    """Let every arm meet every target with the step sizes chosen on val."""
+    study = state.study
+    units: list[tuple[Unit, str]] = []
+    for arm, choice in state.choices.items():
+        for lr in choice.step_sizes:
+            fixed = lr == choice.fixed
+            last = None if fixed else max(point for point, best in choice.per_point.items() if best == lr)
+            made = adapt_units(study, "adapt", arm, state.targets, state.policies[arm], lr, last)
+            units += [(unit, "fixed" if fixed else "per-n") for unit in made]
+    carry_out(state, "adapt", units, _point_evaluations)
+
+
+def _pretrain_evaluations(state: RunState, unit: Unit) -> list[Evaluation]:
+    """Each policy at its end, on its own task and on every task of val."""
+    study, last = state.study, unit.iterations[-1]
+    everyone = tuple(range(len(unit.members)))
+    own = tuple(
+        (number, member.target)
+        for number, member in enumerate(unit.members)
+        if member.target is not None and member.target.task.id in state.references
+    )
+    asked = [(named,) * len(everyone) for named in state.val]
+    found = [
+        _evaluation(study, unit, last, len(unit.points) - 1, everyone, tasks, study.evaluation.episodes)
+        for tasks in asked
+    ]
+    if own:
+        numbers = tuple(number for number, _ in own)
+        tasks = tuple(target for _, target in own)
+        episodes = study.evaluation.final_episodes
+        found.append(_evaluation(study, unit, last, len(unit.points) - 1, numbers, tasks, episodes))
+    return found
+
+
+def _point_evaluations(state: RunState, unit: Unit) -> list[Evaluation]:
+    """Each policy at every point, on its own target; more episodes at the ends of the curves that are reported."""
+    study = state.study
+    everyone = tuple(range(len(unit.members)))
+    tasks = tuple(member.target for member in unit.members if member.target is not None)
+    ends = {0, len(study.adapt.episodes) - 1} if unit.stage == "adapt" else set()
+    return [
+        _evaluation(
+            study,
+            unit,
+            iteration,
+            point,
+            everyone,
+            tasks,
+            study.evaluation.final_episodes if point in ends else study.evaluation.episodes,
+        )
+        for point, iteration in enumerate(unit.iterations)
+    ]
+
+
+def _evaluation(
+    study: Study,
+    unit: Unit,
+    iteration: int,
+    point: int,
+    members: tuple[int, ...],
+    tasks: tuple[NamedTask, ...],
+    episodes: int,
+) -> Evaluation:
+    seen = tuple(arm_task(study, unit.arm, named.task) for named in tasks)
+    return Evaluation(Job(iteration, members, seen, episodes), point, tasks)
+
+
+def _keep_references(state: RunState, named: NamedTask, returns: ReferenceReturns) -> None:
+    study = state.study
+    gap = returns.gap(get_family(study.family).episode_steps(dict(named.task.config)))
+    key = f"reference-{named.task.id}"
+    if gap < LEAST_GAP:
+        state.dropped.append(Dropped(named.name, named.split, gap))
+    else:
+        state.references[named.task.id] = returns
+        if key not in state.folder.finished():
+            write_rows(state.folder.part(key), reference_rows(study, named, returns), RESULTS)
+            state.folder.finish(key, {"stage": "reference"})
+    state.progress.unit_done(key, f"references {named.name}", 0, 0.0)
+
+
+def _references_failed(state: RunState, named: NamedTask, error: BaseException) -> None:
+    reason = failure_reason(error)
+    state.failures.append(Failure(f"references {named.name}", "reference", reason))
+    state.progress.unit_failed(f"reference-{named.task.id}", f"references {named.name}", reason)

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Sets up .venv and checks everything: ruff, mypy, import-linter, pytest. --slow adds the tests of minutes;
+# other arguments go to pytest.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/environment.sh
+
+marks="not slow"
+if [ "${1:-}" = "--slow" ]; then
+    marks="slow or not slow"
+    shift
+fi
+
+make_venv
+if ! is_installed dev; then
+    install dev '.[dev]'
+fi
+
+step() {
+    echo "== $*"
+    "$@"
+}
+
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+bin=.venv/bin
+step "$bin/ruff" check .
+step "$bin/ruff" format --check .
+step "$bin/mypy"
+step "$bin/lint-imports"
+step "$bin/python" -m pytest -m "$marks" "$@"

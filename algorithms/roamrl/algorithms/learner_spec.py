@@ -56,7 +56,7 @@ class MemberSpec:
     layers: Layers = "all"
     frozen_steps: int = 0
     lr: float = 1e-3
-    entropy_coeff: float = 0.005
+    entropy_coeff: float = 0.01
     clip: float = 0.2
     max_grad_norm: float = 0.5
 

@@ -12,8 +12,10 @@ from gymnasium import spaces
 from roamrl.envs.errors import InputError, unknown_name
 
 LARGEST_SPACE = 1 << 20
-"""Most numbers a space read from JSON may have."""
+"""Most numbers a space read from JSON may have, nested spaces included."""
 DEEPEST_NESTING = 4
+SPACE_TYPES = ("Box", "Dict", "Discrete", "MultiBinary", "MultiDiscrete", "Tuple")
+_MOST_AXES = 8
 _BOX_DTYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 _INFINITIES = {"inf": math.inf, "-inf": -math.inf}
 
@@ -45,7 +47,7 @@ def space_to_json(space: spaces.Space[Any]) -> dict[str, Any]:
             return {"type": "Dict", "spaces": {name: space_to_json(part) for name, part in space.spaces.items()}}
         case spaces.Tuple():
             return {"type": "Tuple", "spaces": [space_to_json(part) for part in space.spaces]}
-    raise InputError(f"the space {space!r} has no JSON form; known: {', '.join(sorted(_READERS))}")
+    raise InputError(f"the space {space!r} has no JSON form; known: {', '.join(SPACE_TYPES)}")
 
 
 def space_from_json(value: Mapping[str, Any]) -> spaces.Space[Any]:
@@ -54,67 +56,67 @@ def space_from_json(value: Mapping[str, Any]) -> spaces.Space[Any]:
     Raises:
         InputError: If the form is not one the codec writes, or the space is too large or nested too deep.
     """
-    return _read(value, 0)
+    return _Reader().read(value, 0)
 
 
-def _read(value: Mapping[str, Any], depth: int) -> spaces.Space[Any]:
-    if depth > DEEPEST_NESTING:
-        raise InputError(f"a space is nested deeper than {DEEPEST_NESTING}")
-    if not isinstance(value, Mapping) or not isinstance(value.get("type"), str):
-        raise InputError(f"not a space: {str(value)[:200]}; expected an object with a 'type'")
-    kind = value["type"]
-    if kind not in _READERS:
-        raise unknown_name("space", kind, _READERS)
-    try:
-        return _READERS[kind](value, depth)
-    except InputError:
-        raise
-    except (KeyError, TypeError, ValueError, AssertionError, OverflowError) as error:
-        raise InputError(f"not a {kind} space: {str(value)[:200]} ({type(error).__name__}: {error})") from error
+class _Reader:
+    """Reads one space, nested ones included, within the limits of all of them together."""
 
+    def __init__(self) -> None:
+        self.numbers_left = LARGEST_SPACE
 
-def _read_discrete(value: Mapping[str, Any], depth: int) -> spaces.Space[Any]:
-    return spaces.Discrete(_size(value["n"]), start=_integer(value["start"]))
+    def read(self, value: Mapping[str, Any], depth: int) -> spaces.Space[Any]:
+        if depth > DEEPEST_NESTING:
+            raise InputError(f"a space is nested deeper than {DEEPEST_NESTING}")
+        if not isinstance(value, Mapping) or not isinstance(value.get("type"), str):
+            raise InputError(f"not a space: {str(value)[:200]}; expected an object with a 'type'")
+        kind = value["type"]
+        if kind not in SPACE_TYPES:
+            raise unknown_name("space", kind, SPACE_TYPES)
+        try:
+            return self._known(kind, value, depth)
+        except InputError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError, AssertionError, OverflowError) as error:
+            raise InputError(f"not a {kind} space: {str(value)[:200]} ({type(error).__name__}: {error})") from error
 
+    def _known(self, kind: str, value: Mapping[str, Any], depth: int) -> spaces.Space[Any]:
+        match kind:
+            case "Discrete":
+                return spaces.Discrete(_size(value["n"]), start=_integer(value["start"]))
+            case "MultiDiscrete":
+                return self._multi_discrete(value)
+            case "MultiBinary":
+                shape = self._shape(value["n"])
+                return spaces.MultiBinary(shape[0] if len(shape) == 1 else shape)
+            case "Box":
+                return self._box(value)
+            case "Dict":
+                parts = value["spaces"].items()
+                return spaces.Dict({str(name): self.read(part, depth + 1) for name, part in parts})
+        return spaces.Tuple([self.read(part, depth + 1) for part in value["spaces"]])
 
-def _read_multi_discrete(value: Mapping[str, Any], depth: int) -> spaces.Space[Any]:
-    nvec = np.asarray(value["nvec"])
-    start = np.asarray(value["start"])
-    if nvec.dtype.kind != "i" or start.dtype.kind != "i" or nvec.size > LARGEST_SPACE or nvec.max() > LARGEST_SPACE:
-        raise InputError("a MultiDiscrete space needs whole numbers within the limits")
-    return spaces.MultiDiscrete(nvec, start=start)
+    def _multi_discrete(self, value: Mapping[str, Any]) -> spaces.Space[Any]:
+        nvec, start = np.asarray(value["nvec"]), np.asarray(value["start"])
+        if nvec.dtype.kind != "i" or start.dtype.kind != "i" or nvec.max() > LARGEST_SPACE:
+            raise InputError("a MultiDiscrete space needs whole numbers within the limits")
+        self._shape(nvec.shape)
+        return spaces.MultiDiscrete(nvec, start=start)
 
+    def _box(self, value: Mapping[str, Any]) -> spaces.Space[Any]:
+        shape = self._shape(value["shape"])
+        dtype = value["dtype"]
+        if dtype not in _BOX_DTYPES:
+            raise unknown_name("dtype", str(dtype), _BOX_DTYPES)
+        low, high = (_bound_from_json(value[side], shape, dtype) for side in ("low", "high"))
+        return spaces.Box(low, high, shape, np.dtype(dtype).type)
 
-def _read_multi_binary(value: Mapping[str, Any], depth: int) -> spaces.Space[Any]:
-    shape = _shape(value["n"])
-    return spaces.MultiBinary(shape[0] if len(shape) == 1 else shape)
-
-
-def _read_box(value: Mapping[str, Any], depth: int) -> spaces.Space[Any]:
-    shape = _shape(value["shape"])
-    dtype = value["dtype"]
-    if dtype not in _BOX_DTYPES:
-        raise unknown_name("dtype", str(dtype), _BOX_DTYPES)
-    low, high = (_bound_from_json(value[side], shape, dtype) for side in ("low", "high"))
-    return spaces.Box(low, high, shape, np.dtype(dtype).type)
-
-
-def _read_dict(value: Mapping[str, Any], depth: int) -> spaces.Space[Any]:
-    return spaces.Dict({str(name): _read(part, depth + 1) for name, part in value["spaces"].items()})
-
-
-def _read_tuple(value: Mapping[str, Any], depth: int) -> spaces.Space[Any]:
-    return spaces.Tuple([_read(part, depth + 1) for part in value["spaces"]])
-
-
-_READERS = {
-    "Box": _read_box,
-    "Dict": _read_dict,
-    "Discrete": _read_discrete,
-    "MultiBinary": _read_multi_binary,
-    "MultiDiscrete": _read_multi_discrete,
-    "Tuple": _read_tuple,
-}
+    def _shape(self, value: Sequence[Any]) -> tuple[int, ...]:
+        shape = tuple(_size(size) for size in value)
+        self.numbers_left -= math.prod(shape)
+        if len(shape) > _MOST_AXES or self.numbers_left < 0:
+            raise InputError(f"a space may have {_MOST_AXES} axes and {LARGEST_SPACE} numbers in all, got {shape}")
+        return shape
 
 
 def _integer(value: Any) -> int:
@@ -128,13 +130,6 @@ def _size(value: Any) -> int:
     if not 0 < size <= LARGEST_SPACE:
         raise InputError(f"a space's size must lie within 1..{LARGEST_SPACE}, got {size}")
     return size
-
-
-def _shape(value: Sequence[Any]) -> tuple[int, ...]:
-    shape = tuple(_size(size) for size in value)
-    if len(shape) > 8 or math.prod(shape) > LARGEST_SPACE:
-        raise InputError(f"a space's shape may have 8 axes and {LARGEST_SPACE} numbers, got {shape}")
-    return shape
 
 
 def _number_to_json(value: float | int) -> float | int | str:

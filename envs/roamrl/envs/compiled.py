@@ -2,25 +2,47 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any
 
 from numba import njit
 
-F = TypeVar("F", bound=Callable[..., Any])
+Compiled = Callable[..., Any]
 
 _OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
 # _nrt: Numba's runtime (its allocator and reference counts) stays out. Counting references to the views that inner
 # loops pass about took twice the time of everything else.
 
 
-def compiled(function: F) -> F:
+def _sources() -> str:
+    """Return a hash of all code that can end in a compiled function."""
+    here = Path(__file__).parent
+    files = [here / "compiled.py", here / "streams.py", *here.glob("radio/*.py"), *here.glob("slicing/*.py")]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()
+
+
+SOURCES = _sources()
+
+
+def compiled(function: Compiled) -> Compiled:
     """Compile a function on arrays that live as long as the call; it may make views, never arrays."""
-    result: F = njit(**_OPTIONS)(function)
-    return result
+    return _keyed(njit(**_OPTIONS)(function))
 
 
-def inlined(function: F) -> F:
+def inlined(function: Compiled) -> Compiled:
     """Compile a small function into each of its callers."""
-    result: F = njit(**_OPTIONS, inline="always")(function)
+    return _keyed(njit(**_OPTIONS, inline="always")(function))
+
+
+def _keyed(dispatcher: Any) -> Compiled:
+    """Make cached code valid for these sources alone.
+
+    Numba looks at a function's own file. A constant or a function from another file is compiled into it as well: change
+    a column of ``lanes`` and the old one would go on being read.
+    """
+    index_key = dispatcher._cache._index_key
+    dispatcher._cache._index_key = lambda signature, codegen: (*index_key(signature, codegen), SOURCES)
+    result: Compiled = dispatcher
     return result

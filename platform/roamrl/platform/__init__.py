@@ -1,9 +1,6 @@
-"""What a person runs: studies, the expert store, evaluation, reports. From Python::
+"""What a person runs: studies, the expert store, evaluation, reports.
 
-    from roamrl.platform import load_study, run_study, read_results
-
-    summary = run_study(load_study("quick"))
-    table = read_results(summary.folder).to_pandas()
+From Python: ``run_study(load_study("quick"))`` runs a study, ``read_results(folder).to_pandas()`` gives its table.
 """
 
 from __future__ import annotations

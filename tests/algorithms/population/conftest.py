@@ -70,7 +70,9 @@ class Run:
             obs = self.world.obs
             actions, logp = sample_actions(self.module, torch.from_numpy(obs), self.noise)
             rows.append((obs, actions, logp, *self.world.step(self.module.head.to_env(actions))))
-        obs, actions, logp, rewards, terminated, truncated, final = (np.stack(column) for column in zip(*rows))
+        obs, actions, logp, rewards, terminated, truncated, final = (
+            np.stack(column) for column in zip(*rows, strict=True)
+        )
         discounts = np.full_like(rewards, self.spec.ppo.gamma)
         final_at = np.argwhere(truncated)
         final_obs = final[tuple(final_at.T)]

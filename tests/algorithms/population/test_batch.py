@@ -105,7 +105,7 @@ def test_finals_of_many_members_find_their_places(module):
         final_obs=final,
     )
     returns = build_batch(module, rollout, PPOSettings(gae_lambda=0.0)).returns.view(2, 12, 4)
-    for (step, member, cell), obs in zip(at, final):
+    for (step, member, cell), obs in zip(at, final, strict=True):
         stacked = torch.from_numpy(np.broadcast_to(obs, (2, 1, 3)).copy())
         assert returns[member, step, cell].item() == pytest.approx(module.values(stacked)[member, 0].item(), abs=1e-5)
 

@@ -34,7 +34,7 @@ def test_log_prob_entropy_and_gradients_are_torchs(kind, transposed):
     weights = torch.randn(2, 3, 50, generator=torch.Generator().manual_seed(1))
     expected = theirs.log_prob(actions), theirs.entropy()
     result = head.log_prob_and_entropy(logits, actions)
-    for own, other in zip(result, expected):
+    for own, other in zip(result, expected, strict=True):
         torch.testing.assert_close(own, other)
     torch.testing.assert_close(head.log_prob(logits, actions), expected[0])
     torch.testing.assert_close(head.entropy(logits), expected[1])

@@ -127,8 +127,8 @@ def test_a_policy_acts_the_same_out_of_a_bundle(space):
     bundle = to_bundle(module, 1)
     spec = ModuleSpec.from_json(json.loads(json.dumps(bundle.spec.to_json())))
     again = from_bundles([PolicyBundle(spec, bundle.arrays)] * 2)
-    obs = torch.randn(1, 6, 2, 3)
-    for before, after in zip(module.forward(obs.expand(2, -1, -1, -1)), again.forward(obs.expand(2, -1, -1, -1))):
+    obs = torch.randn(1, 6, 2, 3).expand(2, -1, -1, -1)
+    for before, after in zip(module.forward(obs), again.forward(obs), strict=True):
         torch.testing.assert_close(after[1], before[1], rtol=0, atol=0)
     assert {str(array.dtype) for array in bundle.arrays.values()} == {"float32", "float64"}
 

@@ -5,13 +5,15 @@ import numpy as np
 import pytest
 import torch
 
-from roamrl.algorithms.learner_spec import Phase
+from roamrl.algorithms.bundle import ModuleSpec
+from roamrl.algorithms.learner_spec import LearnerSpec, MemberSpec, Phase
 from roamrl.algorithms.population.batch import build_batch
 from roamrl.algorithms.population.losses import Minibatch, ppo_loss
 from roamrl.algorithms.rllib.config import PopulationPPOConfig
 from roamrl.algorithms.rllib.learner_folder import write_learner
 from roamrl.algorithms.rllib.outcome import read_curve, read_done, read_snapshot
 from roamrl.envs.errors import InputError
+from roamrl.envs.slicing import SLICING
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
 
@@ -99,6 +101,33 @@ def test_a_resumed_run_ends_as_an_undisturbed_one(local_ray, folders, tmp_path, 
     assert result["num_env_steps_sampled_lifetime"] == 2 * 124
 
 
+def test_a_run_in_slicing_cells_resumes_too(local_ray, tmp_path):
+    tasks = SLICING.sample(4, 0, config={"episode_windows": 20})
+    observations, actions = SLICING.spaces(tasks[0].config)
+    spec = LearnerSpec(
+        ModuleSpec("mlp", observations, actions),
+        (MemberSpec(1, tasks[:2]), MemberSpec(2, tasks[2:])),
+        (Phase(4, 3, 15),),
+        snapshots=(4,),
+    )
+    for name in ("a", "b"):
+        write_learner(tmp_path / name, spec)
+    run_to_end(folder_config(tmp_path / "a").build_algo())
+    first = folder_config(tmp_path / "b").build_algo()
+    first.train()
+    first.train()
+    first.save_to_path(tmp_path / "checkpoint")
+    first.stop()
+    second = folder_config(tmp_path / "b").build_algo()
+    second.restore_from_path(tmp_path / "checkpoint")
+    run_to_end(second)
+    assert_same_outcome(tmp_path / "a", tmp_path / "b")
+    curve = read_curve(tmp_path / "a")
+    assert set(curve.measures) == set(SLICING.measures)
+    assert curve.measures["violation_rate"].shape == (4, 2)
+    np.testing.assert_array_equal(curve.episodes, [0, 3, 6, 9])
+
+
 def test_an_algorithm_goes_back_to_an_earlier_checkpoint(local_ray, folders, tmp_path):
     undisturbed, again, _ = folders
     run_to_end(folder_config(undisturbed).build_algo())
@@ -184,9 +213,9 @@ def test_rllibs_own_loss_hook_gives_the_engines_loss(local_ray, toy_learner):
         batch.advantages,
         learner.stacked.standardise_returns(batch.returns),
     )
-    own, _ = ppo_loss(
-        learner.stacked, learner.stacked.weights, rows, torch.full((2,), 0.2), torch.full((2,), 0.005), learner.spec.ppo
-    )
+    member = learner.spec.members[0]
+    clip, entropy = torch.full((2,), member.clip), torch.full((2,), member.entropy_coeff)
+    own, _ = ppo_loss(learner.stacked, learner.stacked.weights, rows, clip, entropy, learner.spec.ppo)
     torch.testing.assert_close(loss, own.sum())
     with torch.no_grad():
         out = learner.module["default_policy"].forward_train({"obs": batch.obs.transpose(0, 1)})

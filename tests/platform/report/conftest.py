@@ -291,16 +291,16 @@ CURVES = pa.schema(
 )
 
 
-@pytest.fixture
-def make_run(tmp_path: Path) -> Callable[..., Path]:
-    """Return what writes a run folder from `default_truth` with changes, or from a `RunTruth`."""
+@pytest.fixture(scope="session")
+def make_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Return what writes a run folder from `default_truth` with changes."""
 
-    def make(truth: RunTruth | None = None, **changes: Any) -> Path:
-        return write_run(tmp_path / f"run-{len(list(tmp_path.iterdir()))}", truth or default_truth(**changes))
+    def make(**changes: Any) -> Path:
+        return write_run(tmp_path_factory.mktemp("run") / "run", default_truth(**changes))
 
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def arm_truth() -> type[ArmTruth]:
     return ArmTruth

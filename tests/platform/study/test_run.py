@@ -97,7 +97,7 @@ def test_experts_know_their_parents_and_steps(run: tuple[Path, Study]) -> None:
 def test_curves_count_the_target_episodes(run: tuple[Path, Study]) -> None:
     curves = read_curves(run[0])
     for arm in ("scratch", "reuse", "joint"):
-        found = [row for row in curves.to_pylist() if row["arm"] == arm and row["seed"] == 0 and row["task_name"] == "c"]
+        found = rows(curves, arm=arm, seed=0, task_name="c")
         assert [row["episodes"] for row in found] == [1, 3, 4]
         assert [row["env_steps"] for row in found] == [10, 30, 40]
 

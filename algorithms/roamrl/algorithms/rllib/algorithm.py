@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Collection
 from pathlib import Path
@@ -27,7 +28,7 @@ from ray.tune.result import DONE
 
 from roamrl.algorithms.bundle import PolicyBundle
 from roamrl.algorithms.learner_spec import LearnerSpec
-from roamrl.algorithms.rllib.config import PopulationPPOConfig
+from roamrl.algorithms.rllib.config import PopulationPPOConfig, quiet_ray
 from roamrl.algorithms.rllib.outcome import Curve, LearnerDone, write_curve, write_done, write_snapshot
 from roamrl.algorithms.rllib.recorder import Recorder
 
@@ -70,7 +71,10 @@ class PopulationPPO(Algorithm):
         self.recorder = Recorder()
         self._skipped = np.zeros(len(self.spec.members), np.int64)
         self._wall_s = self._cpu_s = 0.0
-        super().setup(config)
+        if self.is_actor():
+            logging.getLogger("ray").setLevel(self.config.log_level)
+        with quiet_ray():
+            super().setup(config)
 
     @override(Algorithm)
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -79,6 +83,7 @@ class PopulationPPO(Algorithm):
         config.validate()
         config.freeze()
         self.cleanup()
+        self.learner_group = self.env_runner_group = None
         self.config = config
         self._env_id, self.env_creator = self._get_env_id_and_creator(config.env, config)
         self.metrics = MetricsLogger(root=True, stats_cls_lookup=config.stats_cls_lookup)

@@ -23,14 +23,17 @@ from roamrl.envs.errors import InputError
 
 
 @contextmanager
-def _without_rllib_warnings() -> Iterator[None]:
-    logger = logging.getLogger("ray.rllib")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+def quiet_ray() -> Iterator[None]:
+    """Keep to itself what Ray warns every algorithm of: its new API stack, its own deprecated calls."""
+    loggers = [logging.getLogger(name) for name in ("ray", "ray.rllib")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 class PopulationPPOConfig(AlgorithmConfig):
@@ -112,7 +115,7 @@ class PopulationPPOConfig(AlgorithmConfig):
             raise InputError(f"num_env_runners={self.num_env_runners}: the runner is local; use 0 and more trials")
         if self.iterations_per_report < 1 or self.torch_threads < 1:
             raise InputError("iterations_per_report and torch_threads must be at least 1")
-        with _without_rllib_warnings():
+        with quiet_ray():
             super().validate()
 
     @override(AlgorithmConfig)

@@ -1,4 +1,4 @@
-"""Traffic sources: gaps between packets and their sizes, each draw a function of a stream's key and a packet's number."""
+"""Traffic sources: gaps between packets and their sizes, each draw a function of a stream and a packet's number."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PARETO_MEAN = PARETO_SHAPE / (PARETO_SHAPE - 1.0) * (1.0 - PARETO_CUT ** (1.0 - 
 FRAME_CV = 0.105
 FRAME_LOW = 0.5
 FRAME_HIGH = 1.5
-"""XR frame size over its mean: Gaussian, standard deviation 10.5 %, truncated to 50..150 % (TR 38.838 table 5.1.1-1)."""
+"""XR frame size over its mean: Gaussian, deviation 10.5 %, truncated to 50..150 % (TR 38.838 table 5.1.1-1)."""
 
 JITTER_MS = 2.0
 JITTER_CUT_MS = 4.0
@@ -30,11 +30,11 @@ JITTER_CUT_MS = 4.0
 SILENCE_PACKETS = 8
 """In silence a voice user sends one packet in eight: a descriptor each 160 ms for a frame each 20 ms (TS 26.453)."""
 
-GAPS, SIZES, SPURTS, RADIO, SHADOWING, FADING, STAYS, REPLAY = range(8)
+GAPS, SIZES, BURSTS, RADIO, SHADOWING, FADING, STAYS, REPLAY = range(8)
 """Purposes of a user's random streams."""
 
-ARRIVALS, BURSTS = 0, 1
-"""Purposes of a lane's own random streams."""
+ARRIVALS = 0
+"""Purpose of a lane's own random stream."""
 
 
 def _phi(x: float) -> float:

@@ -21,7 +21,6 @@ from roamrl.envs.radio.traffic import (
     RADIO,
     REPLAY,
     SHADOWING,
-    SPURTS,
     STAYS,
     pareto_packets,
     poisson_packets,
@@ -42,7 +41,6 @@ from roamrl.envs.slicing.lanes import (
     KIND,
     LINGER,
     LINGERING,
-    OWN_BURSTS,
     PACKET_BITS,
     PACKETS_PER_MS,
     PRESENT,
@@ -65,7 +63,7 @@ _PERIOD_MS = FADING_SLOTS * SLOT_MS
 
 
 _FIRST_USER = 8
-"""Users' keys come after those of the lane's own purposes."""
+"""Users' keys come after those of the lane's own purposes, of which there can be as many."""
 
 
 @compiled
@@ -80,7 +78,6 @@ def begin_lane(users, lane, p, traces, episode, slice_number):  # type: ignore[n
     state.window = 0
     state.seen = 0
     state.next_user = np.inf
-    state.high = _first_burst(fold(key, uint64(BURSTS)), p)
     slots = users.slots[lane]
     for u in range(len(slots)):
         slots[u].state = FREE
@@ -124,8 +121,6 @@ def draw_window(users, lane, p, traces, start_ms, end_ms, window):  # type: igno
         window.visits[u].fresh = 0
         window.visits[u].arrivals = 0
     _come_and_go(state, slots, p, traces, start_ms, window.visits)
-    if number > 0:
-        state.high = _next_burst(state.high, uniform(fold(state.key, uint64(BURSTS)), number), p)
     offered, efficiency, present = 0.0, 0.0, 0
     for u in range(len(slots)):
         user = slots[u]
@@ -140,11 +135,12 @@ def draw_window(users, lane, p, traces, start_ms, end_ms, window):  # type: igno
         present += 1
         efficiency += mean
         visit = window.visits[u]
-        burst = _burst(state, user, visit, p)
+        if number > 0 and visit.fresh == 0:
+            user.high = _next_burst(user.high, uniform(fold(user.key, uint64(BURSTS)), number), p)
         if p[XR_TRACES] > 0.0:
             arrivals = _replay_packets(user, p, traces, end_ms, window.packets[u])
         else:
-            arrivals = _draw_packets(user, p, burst, start_ms, end_ms, window.packets[u])
+            arrivals = _draw_packets(user, p, start_ms, end_ms, window.packets[u])
         visit.arrivals = arrivals
         for packet in range(arrivals):
             offered += window.packets[u, packet].bits
@@ -163,16 +159,6 @@ def _next_burst(high, u, p):  # type: ignore[no-untyped-def]
     if high == 1:
         return 0 if u < p[BURST_DOWN] else 1
     return 1 if u < p[BURST_UP] else 0
-
-
-@compiled
-def _burst(state, user, visit, p):  # type: ignore[no-untyped-def]
-    """Return whether a user is in a burst, its slice's or (after moving it on) its own."""
-    if p[OWN_BURSTS] == 0.0:
-        return state.high
-    if state.window > 0 and visit.fresh == 0:
-        user.high = _next_burst(user.high, uniform(fold(user.key, uint64(SPURTS)), state.window), p)
-    return user.high
 
 
 @compiled
@@ -212,7 +198,7 @@ def _join(state, slots, p, traces, start_ms):  # type: ignore[no-untyped-def]
     user.number = number
     user.drawn = 0
     user.until = state.window + p[STAY] * exponential(fold(key, uint64(STAYS)), 0)
-    user.high = _first_burst(fold(key, uint64(SPURTS)), p)
+    user.high = _first_burst(fold(key, uint64(BURSTS)), p)
     user.due = _first_due(key, number, p, traces, start_ms)
     user.fading_db = FADING_DB * normal(fold(key, uint64(FADING)), 0)
     _place(user, p, traces, start_ms)
@@ -318,10 +304,10 @@ def _replay_radio(user, p, traces, number, start_ms, efficiency):  # type: ignor
 
 
 @compiled
-def _draw_packets(user, p, high, start_ms, end_ms, packets):  # type: ignore[no-untyped-def]
+def _draw_packets(user, p, start_ms, end_ms, packets):  # type: ignore[no-untyped-def]
     """Draw a user's packets of a window; bursts scale the rate of control and the size of video packets."""
     key, due, drawn = user.key, user.due, user.drawn
-    burst = p[BURST_HIGH] if high == 1 else p[BURST_LOW]
+    burst = p[BURST_HIGH] if user.high == 1 else p[BURST_LOW]
     kind = int(p[KIND])
     if kind == CONTROL:
         rate = p[PACKETS_PER_MS] * burst
@@ -331,7 +317,7 @@ def _draw_packets(user, p, high, start_ms, end_ms, packets):  # type: ignore[no-
         count, user.due = pareto_packets(key, due, drawn, end_ms, p[GAP_MS], p[PACKET_BITS] * burst, packets)
         user.drawn = drawn + count
     elif kind == VOICE:
-        passed, count, user.due = voice_packets(due, drawn, end_ms, p[GAP_MS], p[PACKET_BITS], high == 1, packets)
+        passed, count, user.due = voice_packets(due, drawn, end_ms, p[GAP_MS], p[PACKET_BITS], user.high == 1, packets)
         user.drawn = drawn + passed
     else:
         count, user.due = xr_frames(key, due, drawn, end_ms, p[GAP_MS], p[PACKET_BITS], packets)

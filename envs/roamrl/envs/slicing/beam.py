@@ -7,12 +7,13 @@ by value = return so far - kappa * windows that the whole cell would need to cle
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from roamrl.envs.compiled import compiled, inlined
 from roamrl.envs.radio.link import CQI_EFFICIENCY, bits_per_ms
 from roamrl.envs.slicing.kernel import copy_queue, draw_window, mean_delay_ms, satisfaction, serve_window
 from roamrl.envs.slicing.lanes import (
@@ -87,12 +88,12 @@ def make_search(width: int, slices: int, levels: int, allocations: int, windows:
     )
 
 
-def stack_windows(windows: list[Window]) -> Window:
+def stack_windows(windows: Sequence[Window]) -> Window:
     """Stack windows of K lanes along a new first axis."""
     return Window(*(np.stack(arrays) for arrays in zip(*windows, strict=True)))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def plan_cells(problem, tasks, table, traces, first, users, queues, rooms, search, plan):  # type: ignore[no-untyped-def]
     """Plan the remaining windows of N cells.
 
@@ -104,7 +105,7 @@ def plan_cells(problem, tasks, table, traces, first, users, queues, rooms, searc
         first: Number of the next window, warm-up included.
         users: Users of N * K lanes; they are moved to the episode's end, so give a copy.
         queues: Queues of N * K lanes; read only.
-        rooms: Room for K lanes' windows, stacked.
+        rooms: Windows of K lanes, stacked.
         search: Room of the search; its width is the beam's.
         plan: Allocation of each window, [N, T], written.
     """
@@ -131,13 +132,13 @@ def plan_cells(problem, tasks, table, traces, first, users, queues, rooms, searc
             best = search.parent[t, best]
 
 
-@njit(cache=True, inline="always")
+@inlined
 def _room(rooms, k):  # type: ignore[no-untyped-def]
     """Return the window of lane k."""
-    return Window(rooms.packets[k], rooms.visits[k], rooms.efficiency[k])
+    return Window(rooms.packets[k], rooms.visits[k], rooms.efficiency[k], rooms.turns[k])
 
 
-@njit(cache=True)
+@compiled
 def _simulate(problem, row, p, traces, start_ms, users, rooms, search, side, beam):  # type: ignore[no-untyped-def]
     """Serve the next window of every slice's distinct queues at every level."""
     slices, width = len(p), search.score.shape[1]
@@ -163,7 +164,7 @@ def _simulate(problem, row, p, traces, start_ms, users, rooms, search, side, bea
                 search.kept[k, q, level] = -1
 
 
-@njit(cache=True)
+@compiled
 def _fingerprint(lines, k):  # type: ignore[no-untyped-def]
     """Return a number that tells what waits in a lane of slice k; equal queues have equal numbers."""
     mark = 0.0
@@ -174,7 +175,7 @@ def _fingerprint(lines, k):  # type: ignore[no-untyped-def]
     return mark
 
 
-@njit(cache=True)
+@compiled
 def _combine(problem, kappa, search, side, beam):  # type: ignore[no-untyped-def]
     """Value all allocations of all cells of the beam."""
     allocations, slices = problem.level_of.shape
@@ -189,14 +190,17 @@ def _combine(problem, kappa, search, side, beam):  # type: ignore[no-untyped-def
             search.seal[b * allocations + a] = seal
 
 
-@njit(cache=True)
+@compiled
 def _keep(problem, p, start_ms, rooms, search, t, beam):  # type: ignore[no-untyped-def]
     """Keep the best candidates that differ, serving their queues once more; return how many there are."""
     allocations, slices = problem.level_of.shape
     count, width = beam * allocations, search.score.shape[1]
     side, other = t % 2, (t + 1) % 2
     for kept in range(width):
-        best = np.argmax(search.value[:count])
+        best = 0
+        for candidate in range(1, count):
+            if search.value[candidate] > search.value[best]:
+                best = candidate
         if search.value[best] == _DONE:
             return kept
         parent, choice = best // allocations, best % allocations
@@ -214,7 +218,7 @@ def _keep(problem, p, start_ms, rooms, search, t, beam):  # type: ignore[no-unty
     return width
 
 
-@njit(cache=True)
+@compiled
 def _keep_queues(problem, p, start_ms, rooms, search, side, parent, choice, kept):  # type: ignore[no-untyped-def]
     slices, width = len(p), search.score.shape[1]
     other, end_ms = 1 - side, start_ms + problem.window_ms

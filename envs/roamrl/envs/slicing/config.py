@@ -22,8 +22,7 @@ class Kind:
         users: Mean users present.
         rate_mbps: Rate of a user outside bursts, Mbit/s.
         packet_bytes: Mean packet; an XR slice's follows from rate and frame rate.
-        burst: Multiplier high and low, probability down and up a window.
-        own_bursts: Whether each user has its own burst state, not the slice.
+        burst: Multiplier high and low, probability down and up a window, each user for itself.
         c1: Slope of the SLA's logistic, 1/ms.
         c2: Target of the mean delay, ms.
         timer_ms: Discard timer.
@@ -35,7 +34,6 @@ class Kind:
     rate_mbps: float
     packet_bytes: float
     burst: tuple[float, float, float, float]
-    own_bursts: bool
     c1: float
     c2: float
     timer_ms: float
@@ -43,10 +41,10 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
-    "control": Kind(CONTROL, 6.0, 1.5, 1000.0, (4.0, 0.2, 0.10, 0.03), False, 0.5, 10.0, 100.0, (1.7, 3.0)),
-    "video": Kind(VIDEO, 6.0, 3.0, 6250.0, (1.8, 0.2, 0.05, 0.05), False, 0.1, 80.0, 300.0, (0.2, 40.0)),
-    "xr": Kind(XR, 4.0, 6.0, 12500.0, (1.0, 1.0, 0.0, 0.0), False, 0.3, 20.0, 100.0, (0.6, 10.0)),
-    "voice": Kind(VOICE, 8.0, 0.02, 50.0, (1.0, 0.0, 0.05, 0.05), True, 0.2, 50.0, 100.0, (0.4, 25.0)),
+    "control": Kind(CONTROL, 6.0, 1.5, 1000.0, (4.0, 0.2, 0.10, 0.03), 0.5, 10.0, 100.0, (1.7, 3.0)),
+    "video": Kind(VIDEO, 6.0, 3.0, 6250.0, (1.8, 0.2, 0.05, 0.05), 0.1, 80.0, 300.0, (0.2, 40.0)),
+    "xr": Kind(XR, 4.0, 6.0, 12500.0, (1.0, 1.0, 0.0, 0.0), 0.3, 20.0, 100.0, (0.6, 10.0)),
+    "voice": Kind(VOICE, 8.0, 0.02, 50.0, (1.0, 0.0, 0.05, 0.05), 0.2, 50.0, 100.0, (0.4, 25.0)),
 }
 """``voice`` is VoNR: EVS at 13.2 kbit/s, 50 bytes each 20 ms in a talk spurt (mean 1 s), descriptors in silence."""
 
@@ -56,7 +54,17 @@ VARIANTS: Mapping[str, Mapping[str, JSON]] = {
 }
 """Named configs; a variant also sets defaults and training ranges of the context (``context.context_space``)."""
 
-OBSERVABLE = ("load", "rate_scale", "users", "snr_mean_db", "snr_spread_db", "speed_mps", "prb", "weights", "sla_target")
+OBSERVABLE = (
+    "load",
+    "rate_scale",
+    "users",
+    "snr_mean_db",
+    "snr_spread_db",
+    "speed_mps",
+    "prb",
+    "weights",
+    "sla_target",
+)
 SCHEDULERS = ("round-robin", "proportional-fair")
 ACTIONS = ("discrete", "continuous")
 
@@ -71,8 +79,8 @@ class SlicingConfig:
         scheduler: Inside a slice: ``round-robin`` or ``proportional-fair``.
         action: ``discrete`` (shares on a 10 % grid, 10 % at least) or ``continuous`` (logits, [K]).
         history: Windows an observation holds, the latest last.
-        observed: Context variables the agent sees. ``sla_target`` is seen through the unit of the observed delays, which
-            is the task's own c2, else the nominal c2; the others are appended as numbers.
+        observed: Context variables the agent sees. ``sla_target`` is seen through the unit of the observed delays,
+            which is the task's own c2, else the nominal c2; the others are appended as numbers.
         late_penalty: Subtracted from the reward, times the mean over slices of the share of packets past c2.
         rate_mbps: Rate of a user of each slice, Mbit/s; ``rate_scale`` and ``load`` of the context scale it.
         packet_bytes: Mean packet of each slice, bytes (of no effect for XR).
@@ -150,7 +158,7 @@ def read_config(given: Mapping[str, JSON]) -> SlicingConfig:
         user_slots=_whole("user_slots", values.get("user_slots", SlicingConfig.user_slots), 1, 256),
         buffer_packets=_whole("buffer_packets", values.get("buffer_packets", SlicingConfig.buffer_packets), 1, 4096),
         window_slots=_windows(values.get("window_slots", SlicingConfig.window_slots)),
-        episode_windows=_whole("episode_windows", values.get("episode_windows", SlicingConfig.episode_windows), 1, 10**6),
+        episode_windows=_whole("episode_windows", values.get("episode_windows", SlicingConfig.episode_windows), 1, 1e6),
         warmup_windows=_whole("warmup_windows", values.get("warmup_windows", SlicingConfig.warmup_windows), 1, 1000),
     )
 
@@ -178,7 +186,7 @@ def _number(key: str, value: JSON, low: float, high: float) -> float:
     return float(value)
 
 
-def _whole(key: str, value: JSON, low: int, high: int) -> int:
+def _whole(key: str, value: JSON, low: float, high: float) -> int:
     number = _number(key, value, low, high)
     if number != int(number):
         raise InputError(f"{key}: a whole number is needed, got {value!r}")

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from roamrl.envs.canonical import JSON
-from roamrl.envs.context import ContextSpace, Dirichlet, Law, Uniform, Variable, Visibility
 from roamrl.envs.context import Choice as OneOf
+from roamrl.envs.context import ContextSpace, Dirichlet, Law, Uniform, Variable, Visibility
 from roamrl.envs.errors import InputError, unknown_name
 from roamrl.envs.slicing.config import SlicingConfig
 
@@ -201,7 +201,7 @@ def _trace(possible: bool) -> Callable[[JSON], JSON]:
             raise InputError("there is no xr slice to replay a trace in")
         for entry in entries:
             if not isinstance(entry, str) or not _TRACE.fullmatch(entry):
-                raise InputError(f"a trace is named as 'sha256:' and 64 hexadecimal digits, or '' for none; got {entry!r}")
+                raise InputError(f"a trace is named by 'sha256:' and 64 hex digits, or '' for none; got {entry!r}")
         return entries[0] if isinstance(value, str) else entries
 
     return check

@@ -74,9 +74,6 @@ class SlicingEnv(BatchedEnv):
         self.config = read_config(first.config)
         self.window_ms = self.config.window_ms
         self.allocations = allocation_grid(len(self.config.slices))
-        self._table = TaskTable(np.zeros((0, 0, 0)), lanes.Traces(*[np.zeros(0)] * 6), 0)
-        self._window = lanes.make_window(1, 1, 1)
-        self._observed = np.zeros((0, 0), np.float32)
         super().__init__(placement, observation_space(self.config), action_space(self.config), autoreset_mode)
         slices, slots = len(self.config.slices), self.config.user_slots
         self.users = lanes.make_users(self.num_envs * slices, slots)
@@ -89,7 +86,7 @@ class SlicingEnv(BatchedEnv):
         self._measures = {name: self._measured[:, column] for column, name in enumerate(MEASURES)}
 
     def _compile(self, tasks: Sequence[Task]) -> None:
-        self._table = compile_tasks(tasks, self.config)
+        self._table: TaskTable = compile_tasks(tasks, self.config)
         self._window = lanes.make_window(
             self.config.user_slots, self._table.packets, self.config.window_slots // FADING_SLOTS
         )
@@ -100,10 +97,11 @@ class SlicingEnv(BatchedEnv):
         table = self._table
         kernel.begin_cells(rows, keys, self._task_rows, table.parameters, table.traces, self.users, self.queues)
         self._shares[rows] = 1.0 / self._shares.shape[1]
+        rewards, measured = np.zeros_like(self._rewards), np.zeros_like(self._measured)
         for _ in range(self.config.warmup_windows):
-            self._run(rows)
+            self._run(rows, rewards, measured)
 
-    def _run(self, rows: NDArray[np.int64]) -> None:
+    def _run(self, rows: NDArray[np.int64], rewards: NDArray[np.float64], measured: NDArray[np.float64]) -> None:
         """Run one window in these rows at ``_shares`` and push it on their history."""
         kernel.step_cells(
             rows,
@@ -118,18 +116,18 @@ class SlicingEnv(BatchedEnv):
             self._out,
             self._features,
             self.config.late_penalty,
-            self._rewards,
-            self._measured,
+            rewards,
+            measured,
         )
         if self.config.history > 1:
             self._frames[rows, :-1] = self._frames[rows, 1:]
-        self._frames[rows, -1] = self._features[rows].reshape(len(rows), -1)
+        self._frames[rows, -1] = self._features[rows].reshape(len(rows), self._frames.shape[2])
 
     def _advance(self, actions: NDArray[Any], active: NDArray[np.bool_]) -> None:
         rows = self._all_rows[active]
         self._measured[~active] = 0.0
         self._shares[rows] = self._to_shares(actions)[rows]
-        self._run(rows)
+        self._run(rows, self._rewards, self._measured)
         slices = self._shares.shape[1]
         played = self.users.lanes["window"][::slices] - self.config.warmup_windows
         self._truncated[rows] = played[rows] >= self.config.episode_windows
@@ -141,11 +139,11 @@ class SlicingEnv(BatchedEnv):
             return softmax_shares(np.clip(actions.astype(np.float64), -LOGIT, LOGIT))
         if actions.shape != (self.num_envs,) or actions.min() < 0 or actions.max() >= len(self.allocations):
             raise InputError(f"discrete actions are {self.num_envs} numbers below {len(self.allocations)}: {actions!r}")
-        return self.allocations[actions]
+        return np.asarray(self.allocations[actions])
 
     def _observe(self, rows: NDArray[np.int64]) -> None:
         seen = self._frames.shape[1] * self._frames.shape[2]
-        self._obs[rows, :seen] = self._frames[rows].reshape(len(rows), -1)
+        self._obs[rows, :seen] = self._frames[rows].reshape(len(rows), seen)
         self._obs[rows, seen:] = self._observed[self._task_rows[rows]]
 
     def _arrays(self) -> State:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import math
 
-
 from roamrl.envs.compiled import compiled, inlined
 from roamrl.envs.slicing.arrivals import begin_lane, draw_window
 from roamrl.envs.slicing.lanes import (
@@ -99,7 +98,9 @@ def begin_cells(rows, keys, tasks, table, traces, users, queues):  # type: ignor
 
 
 @compiled
-def step_cells(rows, shares, window_ms, tasks, table, traces, users, queues, window, out, features, late_penalty, rewards, measures):  # type: ignore[no-untyped-def]  # noqa: E501
+def step_cells(
+    rows, shares, window_ms, tasks, table, traces, users, queues, window, out, features, late_penalty, rewards, measures
+):  # type: ignore[no-untyped-def]
     """Step some cells by one window.
 
     Args:

@@ -54,10 +54,9 @@ FREE, PRESENT, LINGERING = 0, 1, 2
     SNR_TRACE,
     SNR_TRACES,
     LINGER,
-    OWN_BURSTS,
     SCHEDULER,
     PARAMETERS,
-) = range(28)
+) = range(27)
 """Columns of the parameter table [tasks, slices, PARAMETERS] (see ``context.parameter_table``)."""
 
 (
@@ -78,8 +77,8 @@ FREE, PRESENT, LINGERING = 0, 1, 2
 ) = range(14)
 """Columns of what a window gave in a lane, [lanes, MEASURED]. Bits of whole packets offered, delivered, dropped, and
 queued at its end; ``BACKLOG_BITS`` leaves out what is already sent of the packets in front. Packets delivered, dropped,
-waiting at its end, and late (delay over c2) among these three; sum of their delays; age of the oldest waiting; time with
-resource blocks in use; mean spectral efficiency of the users present (0 without users)."""
+waiting at its end, and late (delay over c2) among these three; sum of their delays; age of the oldest waiting; time
+with resource blocks in use; mean spectral efficiency of the users present (0 without users)."""
 
 
 def _record(floats: str, integers: str = "", keys: str = "") -> np.dtype[np.void]:
@@ -87,14 +86,14 @@ def _record(floats: str, integers: str = "", keys: str = "") -> np.dtype[np.void
     return np.dtype([(name, kind) for names, kind in parts for name in names.split()], align=True)
 
 
-LANE = _record("next_user", "window seen high", "key")
+LANE = _record("next_user", "window seen", "key")
 """When the next user arrives (windows); windows since the episode began, warm-up included; users that ever arrived;
-whether the slice is in its high burst state; root of the lane's random streams."""
+root of the lane's random streams."""
 
 USER = _record("until due level_db shadowing_db fading_db", "state number high drawn", "key")
 """Window in which the state ends; ms of the next packet since the episode began (control: expected packets until it);
 mean SNR (with an SNR trace the ms of its start since the episode began); FREE, PRESENT or LINGERING; which user of the
-lane it is, from 0; burst state (talk spurt of a voice user); packets drawn; root of the user's random streams."""
+lane it is, from 0; whether it is in its high burst state (voice: a talk spurt); packets drawn; root of its streams."""
 
 PACKET = _record("arrived_ms bits")
 """Arrival since the episode began, and size."""
@@ -156,9 +155,7 @@ def make_users(lanes: int, slots: int) -> Users:
 
 def make_queues(lanes: int, slots: int, buffer: int) -> Queues:
     """Allocate the queues of L lanes."""
-    return Queues(
-        np.zeros((lanes, slots, buffer), PACKET), np.zeros((lanes, slots), LINE), np.zeros(lanes, np.int64)
-    )
+    return Queues(np.zeros((lanes, slots, buffer), PACKET), np.zeros((lanes, slots), LINE), np.zeros(lanes, np.int64))
 
 
 def make_window(slots: int, packets: int, periods: int) -> Window:

@@ -88,7 +88,7 @@ def plan_episodes(env: SlicingEnv, width: int, kappa: float = KAPPA) -> NDArray[
     )
     plan = np.zeros((env.num_envs, left), np.int64)
     periods = env.config.window_slots // FADING_SLOTS
-    rooms = [lanes.make_window(env.config.user_slots, env.packets, periods) for _ in range(slices)]
+    rooms = stack_windows([lanes.make_window(env.config.user_slots, env.packets, periods) for _ in range(slices)])
     plan_cells(
         problem,
         np.arange(env.num_envs),
@@ -97,7 +97,7 @@ def plan_episodes(env: SlicingEnv, width: int, kappa: float = KAPPA) -> NDArray[
         first,
         lanes.Users(*(array.copy() for array in env.users)),
         env.queues,
-        stack_windows(rooms),
+        rooms,
         make_search(width, slices, len(levels), len(env.allocations), plan.shape[1], env.queues),
         plan,
     )

@@ -38,15 +38,15 @@ class SharesReference(ActingReference):
 
 
 def to_actions(env: SlicingEnv, shares: Shares) -> NDArray[Any]:
-    """Return the actions whose shares come nearest (in the Euclidean sense) to those wanted, [N, K]."""
+    """Return the actions whose shares come nearest (Euclidean) to those wanted, [N, K]; of several the grid's first."""
     if env.config.action == "continuous":
         return logits_of(shares).astype(np.float32)
     distance = ((shares[:, None, :] - env.allocations[None]) ** 2).sum(axis=2)
-    return np.asarray(distance.argmin(axis=1))
+    return np.asarray(distance.round(9).argmin(axis=1))
 
 
 class EqualSplit(SharesReference):
-    """The same share for every slice."""
+    """The same share for every slice; on the 10 % grid three slices get .3, .3 and .4."""
 
     name = "equal-split"
     role = "trivial"
@@ -104,7 +104,7 @@ class Backlog(SharesReference):
         """Return the wanted shares."""
         need = env.backlog_bits / _efficiency(env)
         total = need.sum(axis=1, keepdims=True)
-        return np.where(total > 0.0, need / np.maximum(total, _TINY), 1.0 / need.shape[1])
+        return np.asarray(np.where(total > 0.0, need / np.maximum(total, _TINY), 1.0 / need.shape[1]))
 
 
 class MaxWeight(SharesReference):
@@ -120,7 +120,7 @@ class MaxWeight(SharesReference):
         slices = pressure.shape[1]
         first = np.eye(slices)[pressure.argmax(axis=1)]
         shares = LEAST + (1.0 - LEAST * slices) * first
-        return np.where(pressure.max(axis=1, keepdims=True) > 0.0, shares, 1.0 / slices)
+        return np.asarray(np.where(pressure.max(axis=1, keepdims=True) > 0.0, shares, 1.0 / slices))
 
 
 class Static(SharesReference):
@@ -143,24 +143,20 @@ def _efficiency(env: SlicingEnv) -> NDArray[np.float64]:
     efficiency = env.efficiency
     known = efficiency > 0.0
     mean = efficiency.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
-    return np.where(known, efficiency, np.where(mean > 0.0, mean, 1.0))
+    return np.asarray(np.where(known, efficiency, np.where(mean > 0.0, mean, 1.0)))
 
 
-TUNED: Final[Mapping[str, tuple[float, float]]] = {
-    "control": (1.0, 0.1),
-    "video": (1.0, 0.1),
-    "xr": (1.0, 0.1),
-    "voice": (1.0, 0.1),
-}
+TUNED_FLOOR: Final = 0.1
+"""Part b of :class:`Demand`. With m = 1 for every slice it is as good on ``val`` as any other gains: 5 rounds of
+:func:`roamrl.envs.slicing.tuning.tune_demand` end within the noise of it, for both variants."""
 
 
 def references(config: Mapping[str, JSON]) -> dict[str, Reference]:
     """Return the references under a full config by name; the first of each role stands for it in scores."""
     full = read_config(config)
-    scale = tuple(TUNED[name][0] for name in full.slices)
     offered: tuple[Reference, ...] = (
         EqualSplit(),
-        Demand(DemandGains(scale, 0.1)),
+        Demand(DemandGains((1.0,) * len(full.slices), TUNED_FLOOR)),
         Backlog(),
         MaxWeight(),
         Clairvoyant("oracle", BEAM_WIDTH),

@@ -212,20 +212,24 @@ def _round_robin(packets, lines, last, p, rate, start_ms, end_ms, window, users,
     place = 0
     while place < users and turns[place].user <= last:
         place += 1
-    now = start_ms
+    now, slot, period, slot_end = start_ms, 0, 0, start_ms + SLOT_MS
     while now < end_ms:
-        slot = int((now - start_ms) / SLOT_MS)
-        period = slot // FADING_SLOTS
-        soonest = min(start_ms + (period + 1) * _PERIOD_MS, end_ms)
+        if now >= slot_end:
+            slot = slot + 1 if now == slot_end else int((now - start_ms) / SLOT_MS)
+            slot_end = start_ms + (slot + 1) * SLOT_MS
+            period = slot // FADING_SLOTS
+        soonest = end_ms
         chosen = -1
         for step in range(users):
             at = place + step if place + step < users else place + step - users
             ready = turns[at].ready_ms
-            if ready < soonest and efficiency[turns[at].user, period] > 0.0:
-                if ready <= now:
-                    chosen = at
-                    break
-                soonest = ready
+            if ready > now:
+                soonest = min(soonest, ready)
+            elif efficiency[turns[at].user, period] > 0.0:
+                chosen = at
+                break
+            else:
+                soonest = min(soonest, start_ms + (period + 1) * _PERIOD_MS)
         if chosen < 0:
             now = soonest
             continue
@@ -233,8 +237,7 @@ def _round_robin(packets, lines, last, p, rate, start_ms, end_ms, window, users,
         last = turn.user
         place = chosen + 1
         speed = rate * efficiency[last, period]
-        until = start_ms + (slot + 1) * SLOT_MS
-        now = _serve_user(packets[last], lines[last], window.packets[last], turn, p, speed, now, until, out)
+        now = _serve_user(packets[last], lines[last], window.packets[last], turn, p, speed, now, slot_end, out)
     return last
 
 
@@ -243,32 +246,33 @@ def _proportional_fair(packets, lines, p, rate, start_ms, end_ms, window, users,
     """Serve slot by slot the user with the largest efficiency over its average (plus a bit, for those without)."""
     turns, efficiency = window.turns, window.efficiency
     averaged = 0
-    now = start_ms
+    now, slot, period, slot_end = start_ms, 0, 0, start_ms + SLOT_MS
     while now < end_ms:
-        slot = int((now - start_ms) / SLOT_MS)
+        if now >= slot_end:
+            slot = slot + 1 if now == slot_end else int((now - start_ms) / SLOT_MS)
+            slot_end = start_ms + (slot + 1) * SLOT_MS
+            period = slot // FADING_SLOTS
         averaged = _average(lines, turns, users, averaged, slot)
-        period = slot // FADING_SLOTS
-        soonest = min(start_ms + (period + 1) * _PERIOD_MS, end_ms)
-        chosen, best = -1, -1.0
+        soonest = end_ms
+        chosen, best = -1, 0.0
         for at in range(users):
             u = turns[at].user
             ready = turns[at].ready_ms
             metric = efficiency[u, period] / (lines[u].average + 1.0)
-            if ready >= soonest or metric == 0.0:
-                continue
             if ready > now:
-                soonest = ready
+                soonest = min(soonest, ready)
             elif metric > best:
                 best, chosen = metric, at
+            elif metric == 0.0:
+                soonest = min(soonest, start_ms + (period + 1) * _PERIOD_MS)
         if chosen < 0:
             now = soonest
             continue
         turn = turns[chosen]
         u = turn.user
         speed = rate * efficiency[u, period]
-        until = start_ms + (slot + 1) * SLOT_MS
         begun = now
-        now = _serve_user(packets[u], lines[u], window.packets[u], turn, p, speed, now, until, out)
+        now = _serve_user(packets[u], lines[u], window.packets[u], turn, p, speed, now, slot_end, out)
         turn.served_bits += speed * (now - begun)
     _average(lines, turns, users, averaged, round((end_ms - start_ms) / SLOT_MS))
 

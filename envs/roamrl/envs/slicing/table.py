@@ -107,7 +107,6 @@ def _parameters(context: Any, config: SlicingConfig) -> NDArray[np.float64]:
         (lanes.BURST_UP, "p_up"),
     ):
         table[:, column] = context["burst"][name]
-    table[:, lanes.OWN_BURSTS] = [kind.own_bursts for kind in kinds]
     table[:, lanes.TIMER_MS] = config.timer_ms
     table[:, lanes.LINGER] = np.ceil(np.asarray(config.timer_ms) / config.window_ms)
     table[:, lanes.C1] = context["sla_target"]["c1"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from textwrap import fill
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
@@ -32,14 +33,14 @@ def add_to(app: typer.Typer) -> None:
 def families(as_json: JSONOption = False) -> None:
     """List the task families with their context variables."""
     from roamrl.envs.family import family_names, get_family
-    from roamrl.platform.cli.tables import Column, print_json, print_table
+    from roamrl.platform.cli.tables import WIDTH, Column, print_json, print_table
 
     found, broken = _load("family", family_names(), get_family)
     if as_json:
         print_json([_family_json(family) for family in found])
     else:
         for family in found:
-            typer.echo(f"{family.id}: {family.about}\n")
+            typer.echo(fill(f"{family.id}: {family.about}", WIDTH) + "\n")
             rows = [
                 (row["name"], row["unit"], _short(row["train"]), _short(row["ood"]), row["visibility"])
                 for row in _context_json(family)

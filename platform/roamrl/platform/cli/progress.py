@@ -45,7 +45,6 @@ class PlainProgress:
 
     def start(self, total_units: int, total_windows: int) -> None:
         """Say how much there is to do."""
-        self._began = time.monotonic()
         self._total = total_units
         self._write(f"{total_units} units, {count(total_windows)} windows to simulate")
 

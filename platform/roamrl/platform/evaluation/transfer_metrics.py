@@ -97,9 +97,7 @@ def convergence(
     return Convergence(float(steps[first]), float(n[first]), variance)
 
 
-def episodes_to_ceiling(
-    episodes: npt.ArrayLike, score: npt.ArrayLike, ceiling: float, fraction: float = 0.95
-) -> float:
+def episodes_to_ceiling(episodes: npt.ArrayLike, score: npt.ArrayLike, ceiling: float, fraction: float = 0.95) -> float:
     """Return n*, the fewest target episodes whose score is at least `fraction` of the specialist's; inf if never.
 
     NaN where the specialist is no better than the trivial policy (score <= 0), as the question has no meaning then.

@@ -201,11 +201,12 @@ def _view(run: RunData, split: str, tuning: str) -> TargetView:
     tasks = {row.task_id: row.task_name for row in rows if row.stage == "adapt"}
     here = [row for row in run.rows if row.task_id in tasks]
     names = first_seen(row.arm for row in rows if row.stage in ("adapt", "pretrain") and not is_specialist(row))
-    arms = [arm for name in names if (arm := _arm(name, rows, tuning)) is not None]
+    found = [arm for name in names if (arm := _arm(name, rows, tuning)) is not None]
+    arms = sorted(found, key=lambda arm: (arm.strategy != SCRATCH, not arm.simple))
     return TargetView(
         split=split,
         tuning=tuning,
-        arms=tuple(sorted(arms, key=lambda arm: (arm.strategy != SCRATCH, not arm.simple))),
+        arms=tuple(arms),
         ceilings=_ceilings(here),
         references=_references(here),
         returns={row.task_id: (row.return_trivial, row.return_oracle) for row in here},

@@ -77,6 +77,11 @@ def plural(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def episodes(number: float) -> str:
+    """Return a number of episodes with its noun."""
+    return f"{count(number)} episode{'' if number == 1 else 's'}"
+
+
 def listed(names: list[str]) -> str:
     """Return names as a phrase: a, b and c."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import binomtest
 
 from roamrl.envs.errors import InputError
-from roamrl.platform.evaluation.statistics import Bootstrap, Estimate
+from roamrl.platform.evaluation.statistics import Bootstrap, Estimate, Floats, win_matrix
 from roamrl.platform.report.run_data import Row, RunData, first_seen, read_run
 
-SURE, LIKELY = 0.95, 0.75
+LIKELY = 0.75
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ def recommend(run: Path) -> Recommendation:
 
     Experts are ranked by their mean over the validation tasks; how sure that is, is the probability of improvement over
     the runner-up, with both scored on the same tasks, and its bootstrap interval over tasks (an expert is one
-    policy, so there are no seeds to resample).
+    policy, so there are no seeds to resample). It is called sure only if a sign test over tasks agrees, which needs at
+    least six of them at 95 %.
     """
     data = read_run(run)
     candidates, narrow = _candidates(data)
@@ -94,18 +96,15 @@ def recommend(run: Path) -> Recommendation:
     tasks = list(best.scores)
     bootstrap = data.settings.bootstrap
     score = _over_tasks(np.array([best.scores[task] for task in tasks]), bootstrap)
-    sureness = None
-    if second is not None:
-        pairs = np.array([[best.scores[task], second.scores[task]] for task in tasks])
-        sureness = _over_tasks((pairs[:, 0] > pairs[:, 1]) + 0.5 * (pairs[:, 0] == pairs[:, 1]), bootstrap)
+    sureness = _over_tasks(_wins(best, second), bootstrap) if second is not None else None
     classical = _classical(data.rows, tasks)
     elsewhere = _elsewhere(data, best.expert_id)
     reasons = [
         _score_reason(data.val, best, score, len(ranked)),
-        _sureness_reason(second, best, sureness),
+        _sureness_reason(best, second, sureness, bootstrap),
         *_classical_reason(best.mean, classical),
         *_elsewhere_reason(elsewhere),
-        *([f"{narrow} experts were scored on fewer validation tasks and left out"] if narrow else []),
+        *_narrow_reason(narrow),
     ]
     return Recommendation(
         expert_id=best.expert_id,
@@ -154,7 +153,12 @@ def _candidate(expert_id: str, rows: Sequence[Row]) -> Candidate:
     )
 
 
-def _over_tasks(values: np.ndarray[tuple[int], np.dtype[np.float64]], bootstrap: Bootstrap) -> Estimate:
+def _wins(best: Candidate, second: Candidate) -> Floats:
+    """Return by validation task 1 where the best expert beats the other, a half for a tie, else 0."""
+    return np.array([float(win_matrix([score], [second.scores[task]])[0, 0]) for task, score in best.scores.items()])
+
+
+def _over_tasks(values: Floats, bootstrap: Bootstrap) -> Estimate:
     """Return the mean over tasks with the bootstrap interval over tasks, which needs at least two."""
     mean = float(np.mean(values))
     if values.size < 2:
@@ -185,22 +189,24 @@ def _score_reason(val: str, best: Candidate, score: Estimate, among: int) -> str
     return f"mean score on {val} ({count}): {score.value:.2f}{_range(score)}, {chosen}; 0 is trivial, 1 the oracle"
 
 
-def _sureness_reason(second: Candidate | None, best: Candidate, sureness: Estimate | None) -> str:
+def _sureness_reason(best: Candidate, second: Candidate | None, sureness: Estimate | None, bootstrap: Bootstrap) -> str:
     if second is None or sureness is None:
         return "there is no second expert to compare it with"
-    ahead = best.mean - second.mean
-    if not sureness.has_interval:
-        word = "cannot be told from one task"
-    elif sureness.low > 0.5 and sureness.value >= SURE:
-        word = "sure on these tasks"
-    elif sureness.low > 0.5 and sureness.value >= LIKELY:
-        word = "likely"
-    else:
-        word = "not sure: the two are close, either will do"
     return (
-        f"better than the runner-up {second.expert_id[:12]} (arm {second.arm}, {second.mean:.2f}) by {ahead:.2f}; "
-        f"it wins a task with probability {sureness.value:.2f}{_range(sureness)}: {word}"
+        f"better than the runner-up {second.expert_id[:12]} (arm {second.arm}, {second.mean:.2f}) by "
+        f"{best.mean - second.mean:.2f}; it wins a task with probability {sureness.value:.2f}{_range(sureness)}: "
+        f"{_sureness_word(_wins(best, second), bootstrap)}"
     )
+
+
+def _sureness_word(wins: Floats, bootstrap: Bootstrap) -> str:
+    """Return how sure it is that the best expert is better than the runner-up, by the sign test over tasks."""
+    won, lost = int(np.count_nonzero(wins > 0.5)), int(np.count_nonzero(wins < 0.5))
+    if wins.size < 2:
+        return "one task cannot tell"
+    if won > lost and binomtest(won, won + lost).pvalue <= 1.0 - bootstrap.confidence:
+        return "sure on these tasks"
+    return "likely, but more tasks are needed to be sure" if wins.mean() >= LIKELY else "not sure, either will do"
 
 
 def _classical_reason(mean: float, classical: float) -> list[str]:
@@ -209,6 +215,11 @@ def _classical_reason(mean: float, classical: float) -> list[str]:
     if classical >= mean:
         return [f"CAUTION: the tuned classical policy scores {classical:.2f} on the same tasks and needs no training"]
     return [f"the tuned classical policy scores {classical:.2f} on the same tasks"]
+
+
+def _narrow_reason(narrow: int) -> list[str]:
+    were = "expert was" if narrow == 1 else "experts were"
+    return [f"{narrow} {were} scored on fewer validation tasks and left out"] if narrow else []
 
 
 def _elsewhere_reason(elsewhere: dict[str, float]) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from roamrl.platform.evaluation.statistics import iqm, stratified_bootstrap_interval
 from roamrl.platform.report.arms import TargetView
-from roamrl.platform.report.formatting import count, estimate, interval, listed, plural, score, signed
+from roamrl.platform.report.formatting import episodes, estimate, interval, listed, plural, score, signed
 from roamrl.platform.report.settings import ReportSettings
 from roamrl.platform.report.verdicts import Finding, Measure, Verdict, judge, judge_reference, measured
 
@@ -67,7 +67,7 @@ def summarise(views: Sequence[TargetView], settings: ReportSettings) -> Summary:
         simpler=_simpler([finding for finding in worse if finding.other not in scratch]),
         undecided=_sentences(by_verdict.get("not significant", []), "not significantly different from"),
         untested=_sentences(by_verdict.get("not tested", []), "not tested against"),
-        protocols=_protocols(main, views, findings, settings),
+        protocols=_protocols(main, views, findings, settings) if tested else (),
         findings=tuple(findings),
         tested=tested,
         chance=tested * (1.0 - settings.confidence),
@@ -108,7 +108,7 @@ def _leader(view: TargetView, measure: Measure, settings: ReportSettings) -> str
         finding = judge(view, measure, leader, arm, settings.bootstrap) if arm is not leader else None
         if finding is not None:
             rivals.setdefault(finding.verdict, []).append(f"{arm.name} ({score(estimates[arm.name].value)})")
-    end = f" after {count(view.span[1])} episodes" if measure == "final" else ""
+    end = f" after {episodes(view.span[1])}" if measure == "final" else ""
     clause = f"the highest {MEASURES[measure]}{end} is that of {leader.name}: {estimate(estimates[leader.name])}"
     if "better" in rivals:
         everyone = len(rivals["better"]) == len(scored) - 1 > MOST_NAMED
@@ -180,7 +180,7 @@ def _protocols(
         both = [finding for finding in theirs if _pair(finding) in base]
         changed = [finding for finding in both if finding.verdict != base[_pair(finding)]]
         lines.append(
-            f"On {view.split} targets up to {count(view.span[1])} episodes {len(both) - len(changed)} of "
+            f"On {view.split} targets up to {episodes(view.span[1])} {len(both) - len(changed)} of "
             f"{plural(len(both), 'comparison')} have the same verdict with {SHORT_TUNING[twin.tuning]} and with "
             f"{SHORT_TUNING[view.tuning]}" + (f"; changed: {_changes(changed, base)}." if changed else ".")
         )

@@ -95,7 +95,7 @@ class PretrainEntry(Entry):
     envs_per_member: int = Field(32, ge=1)
     length: int = Field(32, ge=1)
     lr: float = Field(1e-3, gt=0)
-    entropy_coeff: float = Field(0.005, ge=0)
+    entropy_coeff: float = Field(0.01, ge=0)
     clip: float = Field(0.2, gt=0)
     max_grad_norm: float = Field(0.5, gt=0)
 
@@ -131,7 +131,7 @@ class AdaptEntry(Entry):
     per_iteration: int = Field(10, ge=1)
     seeds: int = Field(2, ge=1)
     tune: TuneEntry = TuneEntry()
-    entropy_coeff: float = Field(0.005, ge=0)
+    entropy_coeff: float = Field(0.01, ge=0)
     clip: float = Field(0.2, gt=0)
     max_grad_norm: float = Field(0.5, gt=0)
 

@@ -80,11 +80,12 @@ class StackedMLP(StackedModule):
     def initialise(self, member: int, generator: torch.Generator) -> None:
         """Draw orthogonal weights: gain sqrt(2) in hidden layers, 0.01 for the policy, 1 for the value; zero biases."""
         gains = {"actor.head.weight": 0.01, "critic.head.weight": 1.0}
+        own = self._member_tensors(member)
         for slot in self.layout.slots:
             fresh = torch.zeros(slot.shape)
             if slot.name.endswith(".weight"):
                 nn.init.orthogonal_(fresh, gains.get(slot.name, math.sqrt(2.0)), generator=generator)
-            self._member_tensors(member)[slot.name].copy_(fresh)
+            own[slot.name].copy_(fresh)
 
     def prepare(self, obs: Tensor) -> Tensor:
         """Flatten observations [P, N, *O] to [P, N, O], standardise and clip them at 10 deviations."""

@@ -61,8 +61,16 @@ def draw_convergence(
     for line in lines:
         style = styles[line.arm]
         axes.fill_between(line.episodes, line.band.low, line.band.high, color=style.colour, alpha=0.15, linewidth=0)
-        axes.plot(line.episodes, line.band.value, color=style.colour, linestyle=style.dash, lw=1.6, label=line.arm)
-    axes.set_xlim(0.0, max(float(line.episodes[-1]) for line in lines))
+        axes.plot(
+            line.episodes,
+            line.band.value,
+            color=style.colour,
+            linestyle=style.dash,
+            lw=1.6,
+            marker=style.marker if line.episodes.size == 1 else "",
+            label=line.arm,
+        )
+    axes.set_xlim(0.0, 1.01 * max(float(line.episodes[-1]) for line in lines))
     count_axis(axes)
     axes.set_xlabel("target episodes")
     if in_scores(view):

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+
+from roamrl.cluster.errors import ClusterError
+from roamrl.envs.errors import InputError
+from roamrl.platform.cli.exit_codes import ReportingGroup
+
+SCRIPT = Path(sys.executable).with_name("roamrl")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "quik"], "did you mean 'quick'"),
+        (["run", "quick", "--dry-run", "--set", "adapt.sedes=3"], "adapt.seeds"),
+        (["run", "quick", "--dry-run", "--set", "adapt"], "a.b=value"),
+        (["run", "nowhere.yaml", "--dry-run"], "nowhere.yaml"),
+        (["train", "scratch"], "specialist"),
+        (["train", "jiont"], "joint"),
+        (["train", "joint", "--config", "prb"], "--config"),
+        (["recommend", "nowhere"], "nowhere"),
+        (["report", "nowhere"], "nowhere"),
+        (["store", "ls", "--store", "nowhere"], "roamrl store init"),
+        (["evaluate", "abcd", "--split", "val", "--store", "nowhere"], "nowhere"),
+        (["traces", "ls", "nowhere"], "nowhere"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_message_and_code_2(
+    arguments: list[str], said: str, roamrl: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = roamrl(*arguments)
+    assert answer.code == 2
+    assert answer.err.startswith("error: ")
+    assert said in answer.err
+    assert answer.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [["rnu"], ["run"], ["run", "quick", "--nonsense"], ["store", "show"]])
+def test_a_wrong_command_line_is_code_2(arguments: list[str], roamrl: Callable) -> None:
+    answer = roamrl(*arguments)
+    assert answer.code == 2
+    assert "Usage: roamrl" in answer.err
+
+
+def test_a_cluster_that_is_not_there_is_code_1(roamrl: Callable, tmp_path: Path) -> None:
+    answer = roamrl(
+        "run", "quick", "--address", "127.0.0.1:1", "--out", tmp_path / "run", "--store", tmp_path / "store"
+    )
+    assert answer.code == 1
+    assert answer.err.splitlines()[-1].startswith("error: no Ray cluster listens at 127.0.0.1:1")
+    assert "Traceback" not in answer.err
+
+
+def failing_app(error: BaseException) -> typer.Typer:
+    app = typer.Typer(cls=ReportingGroup, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+    @app.command()
+    def fail() -> None:
+        raise error
+
+    @app.command()
+    def work() -> None:
+        pass
+
+    return app
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (InputError("no such cell"), 2, "error: no such cell\n"),
+        (ClusterError("no such cluster"), 1, "error: no such cluster\n"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/disk/part"),
+            1,
+            "error: /disk/part: No space left on device\n",
+        ),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+    ],
+    ids=["mistake", "cluster", "full disk", "interrupted"],
+)
+def test_each_kind_of_end_has_its_code(
+    error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        failing_app(error)(args=["fail"])
+    assert ended.value.code == code
+    assert capsys.readouterr().err == said
+
+
+def test_a_fault_of_ours_keeps_its_traceback() -> None:
+    with pytest.raises(ZeroDivisionError):
+        failing_app(ZeroDivisionError())(args=["fail"])
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(300)
+def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path) -> None:
+    command = [str(SCRIPT), "run", "quick", "--out", str(tmp_path / "run"), "--store", str(tmp_path / "store")]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        time.sleep(1.0)
+        process.send_signal(signal.SIGINT)
+        _, rest = process.communicate(timeout=200)
+    assert "units" in first
+    assert process.returncode == 130
+    assert "goes on where this one stopped" in rest.splitlines()[-1]
+    assert "Traceback" not in rest

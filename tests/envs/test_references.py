@@ -91,7 +91,7 @@ def test_trivial_below_static_below_classical_below_cheap_oracle_below_oracle(re
     trivial, oracle = returns["equal-split"].mean(axis=1), returns["oracle"].mean(axis=1)
     score = {name: ((played.mean(axis=1) - trivial) / (oracle - trivial)).mean() for name, played in returns.items()}
     static = max(value for name, value in score.items() if name.startswith("static"))
-    assert 0.0 < static < score["demand"] - 0.05
+    assert 0.0 <= static < score["demand"] - 0.05
     assert max(score["backlog"], score["max-weight"], score["random"]) < score["demand"] - 0.05
     assert score["demand"] < score["oracle-window"] - 0.1
     assert 0.8 < score["oracle-window"] < 1.0

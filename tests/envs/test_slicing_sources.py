@@ -111,9 +111,7 @@ def test_users_come_and_go_around_their_mean():
     present = _play(env, 200, lambda _: (state == lanes.PRESENT).sum(axis=2))
     np.testing.assert_allclose(present.mean(axis=(0, 1)), [6, 6, 4], rtol=0.06)
     np.testing.assert_allclose(present.var(axis=(0, 1)), [6, 6, 4], rtol=0.2)
-    cells = np.arange(64)
-    changes = (np.diff(present, axis=0) != 0).mean()
-    assert 0.2 < changes < 0.8 and len(cells) == present.shape[1]
+    assert 0.2 < (np.diff(present, axis=0) != 0).mean() < 0.8
 
 
 def test_users_stay_for_good_where_stay_is_null():
@@ -188,7 +186,6 @@ def test_a_recorded_snr_is_interpolated_and_fading_lies_on_top():
         kernel.draw_window(env.users, 0, env.parameters[0, 0], env.traces, number * 50.0, number * 50.0 + 50.0, window)
         rows.append(window.efficiency[0].copy())
     user = env.users.slots[0, 0]
-    assert user["fading_db"] == pytest.approx(env.users.slots[0, 0]["fading_db"])
     now_ms = (4 * 50.0 + np.arange(400) * 5.0 - user["level_db"]) % 2000.0
     ramp_db = 30.0 * np.where(now_ms < 1000.0, now_ms / 1000.0, 2.0 - now_ms / 1000.0)
     expected = [spectral_efficiency(snr_db + user["fading_db"]) for snr_db in ramp_db]

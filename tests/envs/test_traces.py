@@ -12,6 +12,7 @@ from roamrl.envs.errors import InputError
 from roamrl.envs.radio import trace_library
 from roamrl.envs.radio.trace import BadTraceError, Trace
 from roamrl.envs.radio.traces import import_traces, read_traces, write_traces
+from roamrl.envs.slicing import SLICING
 
 RECORDINGS = Path(__file__).parents[3] / "shared" / "data"
 NR_HEADER = "Timestamp,Speed,NetworkMode,RSRP,SNR,CQI,State"
@@ -164,8 +165,22 @@ def test_the_library_resolves_names_and_looks_up_hashes(tmp_path: Path) -> None:
         collection.resolve("walk_20mpbs")
     with pytest.raises(InputError, match="open the recordings"):
         trace_library.lookup("sha256:" + "0" * 64)
+    assert trace_library.lookup(reference, "xr").kind == "xr"
+    with pytest.raises(InputError, match="kind 'snr' is needed"):
+        trace_library.lookup(reference, "snr")
     write_vr(tmp_path / "walk_20mbps.csv", ["4321,0.02"] * 6)
     assert trace_library.open_traces(tmp_path).resolve("walk_20mbps") != reference
+
+
+def test_a_task_that_replays_a_trace_of_the_wrong_kind_is_refused(tmp_path: Path) -> None:
+    write_vr(tmp_path / "frames.csv", ["1234,0.02"] * 5)
+    write_nr(tmp_path / "phone.csv", [nr_row(i) for i in range(12)])
+    library = trace_library.open_traces(tmp_path)
+    frames, phone = library.resolve("frames"), library.resolve("phone")
+    SLICING.make_vec([SLICING.task({"xr_trace": frames, "snr_trace": phone})], 1).close()
+    for wrong in ({"xr_trace": phone}, {"snr_trace": frames}):
+        with pytest.raises(InputError, match="is needed here"):
+            SLICING.make_vec([SLICING.task(wrong)], 1)
 
 
 def test_two_different_traces_of_one_name_are_refused(tmp_path: Path) -> None:

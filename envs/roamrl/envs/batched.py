@@ -194,16 +194,13 @@ class BatchedEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]], ABC
         else:
             self._pending |= done
 
+    def _everything(self) -> State:
+        own = {"seeds": self._seeds, "episodes": self._episodes, "pending": self._pending}
+        return {**own, "task_rows": self._task_rows, "obs": self._obs, **self._arrays()}
+
     def get_state(self) -> State:
         """Return a copy of everything a rollout depends on, as named arrays."""
-        own = {
-            "seeds": self._seeds,
-            "episodes": self._episodes,
-            "pending": self._pending,
-            "task_rows": self._task_rows,
-            "obs": self._obs,
-        }
-        return {name: array.copy() for name, array in {**own, **self._arrays()}.items()}
+        return {name: array.copy() for name, array in self._everything().items()}
 
     def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Restore :meth:`get_state`'s result, taken from an environment with the same placement.
@@ -211,14 +208,7 @@ class BatchedEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]], ABC
         Raises:
             InputError: If an array is missing or has another shape.
         """
-        own = {
-            "seeds": self._seeds,
-            "episodes": self._episodes,
-            "pending": self._pending,
-            "task_rows": self._task_rows,
-            "obs": self._obs,
-        }
-        for name, array in {**own, **self._arrays()}.items():
+        for name, array in self._everything().items():
             if name not in state or state[name].shape != array.shape:
                 raise InputError(f"state array {name!r} is missing or of another shape; it needs {array.shape}")
             array[...] = state[name]

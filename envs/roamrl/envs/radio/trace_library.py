@@ -79,11 +79,11 @@ def register(*traces: Trace) -> None:
             _by_hash.setdefault(trace.sha256, trace)
 
 
-def lookup(reference: str) -> Trace:
+def lookup(reference: str, kind: TraceKind | None = None) -> Trace:
     """Return the trace that a task's context names as ``sha256:<hash>``.
 
     Raises:
-        InputError: If this process has not opened it; says how to give it.
+        InputError: If this process has not opened it (says how to give it), or it is of another kind than asked for.
     """
     with _lock:
         trace = _by_hash.get(reference.removeprefix(PREFIX))
@@ -92,6 +92,8 @@ def lookup(reference: str) -> Trace:
             f"trace {reference!r} is not known here: open the recordings it came from, with open_traces(PATH) or "
             "`--set traces=DIR` (a directory, csv or Parquet file); a trace's content is its identity"
         )
+    if kind not in (None, trace.kind):
+        raise InputError(f"trace {trace.name!r} is of kind {trace.kind!r}; one of kind {kind!r} is needed here")
     return trace
 
 

@@ -61,7 +61,7 @@ def _xr(context: Mapping[str, Any], config: SlicingConfig) -> NDArray[np.float64
     """Return rate and frame rate of the XR traffic."""
     names = trace_names(context["xr_trace"])
     if names:
-        traces = [look_up(name) for name in names]
+        traces = [look_up(name, "xr") for name in names]
         rate = float(np.mean([trace.mean_rate_mbps for trace in traces]))
         frames = float(np.mean([trace.frame_rate_hz for trace in traces]))
     else:

@@ -98,9 +98,9 @@ def begin_cells(rows, keys, tasks, table, traces, users, queues):  # type: ignor
 
 
 @compiled
-def step_cells(
+def step_cells(  # type: ignore[no-untyped-def]
     rows, shares, window_ms, tasks, table, traces, users, queues, window, out, features, late_penalty, rewards, measures
-):  # type: ignore[no-untyped-def]
+):
     """Step some cells by one window.
 
     Args:

@@ -117,13 +117,24 @@ def _open(lines, window):  # type: ignore[no-untyped-def]
 
 
 @inlined
+def _push(ring, line, packet):  # type: ignore[no-untyped-def]
+    if line.count == 0:
+        line.head = 0  # where the memory is warm
+        line.left_bits = packet.bits
+    at = line.head + line.count
+    if at >= len(ring):
+        at -= len(ring)
+    ring[at].arrived_ms = packet.arrived_ms
+    ring[at].bits = packet.bits
+    line.count += 1
+
+
+@inlined
 def _pop(ring, line):  # type: ignore[no-untyped-def]
-    at = line.head + 1
-    if at == len(ring):
-        at = 0
-    line.head = at
     line.count -= 1
-    line.left_bits = ring[at].bits
+    line.head = line.head + 1 if line.head + 1 < len(ring) else 0
+    if line.count > 0:
+        line.left_bits = ring[line.head].bits
 
 
 @inlined
@@ -159,14 +170,7 @@ def _admit(ring, line, arriving, turn, p, now_ms, out):  # type: ignore[no-untyp
         if line.count == size:
             _count_drop(packet.bits, p, out)
         else:
-            at = line.head + line.count
-            if at >= size:
-                at -= size
-            ring[at].arrived_ms = packet.arrived_ms
-            ring[at].bits = packet.bits
-            if line.count == 0:
-                line.left_bits = packet.bits
-            line.count += 1
+            _push(ring, line, packet)
         turn.admitted += 1
     _expire(ring, line, p, now_ms, out)
 
@@ -177,11 +181,12 @@ def _serve_user(ring, line, arriving, turn, p, speed, now_ms, until_ms, out):  #
     begun = now_ms
     timer = p[TIMER_MS]
     while True:
-        if line.count == 0 or line.count + turn.arrivals - turn.admitted > len(ring):
-            _admit(ring, line, arriving, turn, p, now_ms, out)
-            if line.count == 0:
-                turn.ready_ms = _next_ms(arriving, turn)
+        if line.count == 0:
+            turn.ready_ms = _next_ms(arriving, turn)
+            if turn.ready_ms > now_ms:
                 break
+            _push(ring, line, arriving[turn.admitted])
+            turn.admitted += 1
         arrived = ring[line.head].arrived_ms
         finish = now_ms + line.left_bits / speed
         if arrived + timer <= min(finish, until_ms):
@@ -295,8 +300,9 @@ def _close(packets, lines, p, end_ms, window, users, out):  # type: ignore[no-un
     queued, sent, waiting, late, ages, oldest = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for place in range(users):
         u = window.turns[place].user
-        ring, line = packets[u], lines[u]
-        _admit(ring, line, window.packets[u], window.turns[place], p, end_ms, out)
+        ring, line, turn = packets[u], lines[u], window.turns[place]
+        if line.count > 0 or turn.admitted < turn.arrivals:
+            _admit(ring, line, window.packets[u], turn, p, end_ms, out)
         if line.count == 0:
             continue
         at = line.head

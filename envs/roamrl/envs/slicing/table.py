@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from roamrl.envs.canonical import JSON
 from roamrl.envs.radio.fading import fading_correlation, shadowing_correlation
-from roamrl.envs.radio.trace import Trace
+from roamrl.envs.radio.trace import Trace, TraceKind
 from roamrl.envs.radio.traffic import PARETO_MEAN
 from roamrl.envs.slicing import lanes
 from roamrl.envs.slicing.config import SCHEDULERS, SlicingConfig
@@ -41,11 +41,11 @@ def trace_names(value: JSON) -> tuple[str, ...]:
     return tuple(entry for entry in entries if entry)
 
 
-def look_up(name: str) -> Trace:
+def look_up(name: str, kind: TraceKind) -> Trace:
     """Return a recorded trace by the hash of its content (reading recordings needs pyarrow, so it is loaded late)."""
     from roamrl.envs.radio.trace_library import lookup
 
-    return lookup(name)
+    return lookup(name, kind)
 
 
 def compile_tasks(tasks: Sequence[Task], config: SlicingConfig) -> TaskTable:
@@ -54,7 +54,7 @@ def compile_tasks(tasks: Sequence[Task], config: SlicingConfig) -> TaskTable:
     Raises:
         InputError: If a task names a trace that this process has not opened.
     """
-    frames, radios = _TraceList(), _TraceList()
+    frames, radios = _TraceList("xr"), _TraceList("snr")
     parameters = np.zeros((len(tasks), len(config.slices), lanes.PARAMETERS))
     for entry, task in enumerate(tasks):
         context: Any = task.context
@@ -72,14 +72,15 @@ def compile_tasks(tasks: Sequence[Task], config: SlicingConfig) -> TaskTable:
 class _TraceList:
     """Traces in the order of first use; those one task names lie side by side."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: TraceKind) -> None:
+        self._kind: TraceKind = kind
         self.traces: list[Trace] = []
         self._first: dict[tuple[str, ...], int] = {}
 
     def add(self, names: tuple[str, ...]) -> tuple[int, int]:
         if names not in self._first:
             self._first[names] = len(self.traces)
-            self.traces.extend(look_up(name) for name in names)
+            self.traces.extend(look_up(name, self._kind) for name in names)
         return self._first[names], len(names)
 
 

@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 
 from roamrl.envs.atomic_file import write_atomically
 from roamrl.envs.canonical import content_hash
+from roamrl.envs.compiled import SOURCES
 from roamrl.envs.family import get_family
 from roamrl.envs.task import Task
 
 ROLES = ("trivial", "classical", "oracle")
-REFERENCE_VERSION = 1
-"""Raised whenever a reference's behaviour changes, so that cached returns are computed anew."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class ReferenceReturns:
 
 
 def reference_returns(task: Task, *, episodes: int, seed: int, cache: Path) -> ReferenceReturns:
-    """Return the references' returns on a task, from the cache if they are there.
+    """Return the references' returns on a task, from the cache if the same code computed them before.
 
     Args:
         task: The task; its recordings must be open.
@@ -57,7 +56,7 @@ def reference_returns(task: Task, *, episodes: int, seed: int, cache: Path) -> R
         seed: Evaluation seed.
         cache: Folder of the cache.
     """
-    key = content_hash({"task": task.id, "episodes": episodes, "seed": seed, "version": REFERENCE_VERSION})
+    key = content_hash({"task": task.id, "episodes": episodes, "seed": seed, "sources": SOURCES})
     file = cache / f"{key}.npz"
     if not file.exists():
         _write(file, _compute(task, episodes, seed))

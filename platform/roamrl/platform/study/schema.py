@@ -189,15 +189,29 @@ class EvaluationEntry(Entry):
 
 
 class MetricsEntry(Entry):
-    """Parameters of the O-RAN transfer metrics (PROTOCOL 6).
+    """What the numbers of a report depend on besides the runs; every one is printed on its page (PROTOCOL 5 to 7).
 
     Attributes:
-        window: Iterations of the moving average of training returns.
-        tolerance: Half width of the band around the specialist's return, as a share of J_oracle - J_trivial.
+        window: Updates in the moving average of training returns.
+        tolerance: Half-width of the band around the specialist, in score.
+        initial_fraction: Share of the target steps over which the initial reward is taken.
+        ceiling_fraction: Share of the specialist's score that n* asks for.
+        negative_margin: Score by which a run is *clearly* below scratch; the bare share has no margin.
+        resamples: Bootstrap resamples of tables.
+        band_resamples: Bootstrap resamples of the bands of figures.
+        confidence: Confidence of every interval.
+        seed: Seed of the bootstrap.
     """
 
     window: int = Field(20, ge=1)
     tolerance: float = Field(0.1, gt=0)
+    initial_fraction: float = Field(0.01, gt=0, le=1)
+    ceiling_fraction: float = Field(0.95, gt=0)
+    negative_margin: float = Field(0.02, ge=0)
+    resamples: int = Field(2000, ge=100)
+    band_resamples: int = Field(500, ge=100)
+    confidence: float = Field(0.95, gt=0, lt=1)
+    seed: int = 0
 
 
 class ExecutionEntry(Entry):

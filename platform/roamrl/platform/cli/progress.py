@@ -70,9 +70,10 @@ class PlainProgress:
         self._write(f"finished after {duration(time.monotonic() - self._began)}")
 
     def _count(self) -> None:
-        before = self._done * _LINES // max(1, self._total)
+        self._total = max(self._total, self._done + 1)  # step sizes chosen on val may add units
+        before = self._done * _LINES // self._total
         self._done += 1
-        if self._total and self._done * _LINES // self._total > before:
+        if self._done * _LINES // self._total > before:
             spent = duration(time.monotonic() - self._began)
             self._write(f"{self._done}/{self._total} units, {count(self._windows)} windows, {spent}")
 
@@ -127,6 +128,9 @@ class BarProgress:
     def _advance(self) -> None:
         bar, task = self._shown()
         bar.advance(task)
+        shown = bar.tasks[0]
+        if shown.total is not None and shown.completed > shown.total:  # step sizes chosen on val may add units
+            bar.update(task, total=shown.completed)
         self._refresh()
 
     def _refresh(self) -> None:

@@ -91,3 +91,13 @@ def test_in_a_terminal_one_line_of_80_columns_moves_and_is_taken_down() -> None:
     assert any(line.startswith("pretrain") and "8/8" in line and "2.1 M/2.4 M windows" in line for line in lines)
     assert any(line.startswith("failed: pretrain reuse, unit seven") for line in lines)
     assert text.rstrip().endswith("\x1b[?25h")
+
+
+def test_units_that_tuning_adds_are_not_more_than_all() -> None:
+    stream = io.StringIO()
+    progress = PlainProgress(stream)
+    progress.start(10, 0)
+    for _ in range(12):
+        progress.unit_done("k", "u", 0, 1.0)
+    counts = [line.split()[0] for line in stream.getvalue().splitlines()[1:]]
+    assert counts[-2:] == ["11/11", "12/12"]

@@ -70,12 +70,12 @@ class PlainProgress:
         self._write(f"finished after {duration(time.monotonic() - self._began)}")
 
     def _count(self) -> None:
-        self._total = max(self._total, self._done + 1)  # step sizes chosen on val may add units
-        before = self._done * _LINES // self._total
+        before = self._done * _LINES // max(1, self._total)
         self._done += 1
-        if self._done * _LINES // self._total > before:
+        if self._total and self._done * _LINES // self._total > before:
+            total = max(self._total, self._done)  # step sizes chosen on val may add units
             spent = duration(time.monotonic() - self._began)
-            self._write(f"{self._done}/{self._total} units, {count(self._windows)} windows, {spent}")
+            self._write(f"{self._done}/{total} units, {count(self._windows)} windows, {spent}")
 
     def _write(self, text: str) -> None:
         print(text, file=self._stream, flush=True)

@@ -123,7 +123,9 @@ def write_tables(folder: RunFolder, failures: Sequence[Failure]) -> None:
     """Write ``results.parquet``, ``curves.parquet`` and ``failures.json`` from the parts of all finished units."""
     keys = list(folder.finished())
     results = read_parts([folder.part(key) for key in keys], RESULTS)
-    order = [(name, "ascending") for name in ("stage", "arm", "tuning", "split", "task_name", "seed", "episodes")]
+    order = [
+        (name, "ascending") for name in ("stage", "arm", "tuning", "split", "task_name", "seed", "episodes", "unit")
+    ]
     write_table(folder.path / "results.parquet", results.sort_by(order))
     curves = read_parts([folder.curves_part(key) for key in keys if folder.curves_part(key).exists()], CURVES)
     order = [(name, "ascending") for name in ("arm", "tuning", "task_name", "seed", "env_steps")]

@@ -23,8 +23,8 @@ from roamrl.platform.study.schema import Study
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
-TIMES = ["wall_s", "cpu_s", "expert_id", "source_ids"]
-"""Columns that measure time, or name experts (whose manifests hold the time they took)."""
+TIMES = ["wall_s", "cpu_s", "expert_id", "source_ids", "commit"]
+"""Columns that measure time, name experts (whose manifests hold the time they took), or the state of the code."""
 
 
 @pytest.fixture(scope="module")

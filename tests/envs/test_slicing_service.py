@@ -31,6 +31,7 @@ class Lane:
 
     def serve(self, packets, share=1.0, efficiency=1.0):
         """Serve one window; packets: a list of (ms within the window, bits) for each user."""
+        self.window.visits["user"] = np.arange(len(self.window.visits))
         self.window.visits["arrivals"] = 0
         for user, arriving in enumerate(packets):
             self.window.visits[user]["arrivals"] = len(arriving)

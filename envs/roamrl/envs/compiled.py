@@ -19,7 +19,8 @@ _OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"
 def _sources() -> str:
     """Return a hash of all code that can end in a compiled function."""
     here = Path(__file__).parent
-    files = [here / "compiled.py", here / "streams.py", *here.glob("radio/*.py"), *here.glob("slicing/*.py")]
+    files = [here / f"{name}.py" for name in ("compiled", "elementary", "streams")]
+    files += [*here.glob("radio/*.py"), *here.glob("slicing/*.py")]
     return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()
 
 

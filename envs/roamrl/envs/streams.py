@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from roamrl.envs.compiled import compiled, inlined
+from roamrl.envs.elementary import log
 
 GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _MIX1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -53,7 +54,7 @@ def uniform(key, counter):  # type: ignore[no-untyped-def]
 @inlined
 def exponential(key, counter):  # type: ignore[no-untyped-def]
     """Draw number ``counter`` of a stream, exponential with mean 1."""
-    return -math.log(1.0 - uniform(key, counter))
+    return -log(1.0 - uniform(key, counter))
 
 
 @compiled
@@ -64,7 +65,7 @@ def normal_quantile(p):  # type: ignore[no-untyped-def]
         r = 0.180625 - q * q
         above = ((59.109374720 * r + 159.29113202) * r + 50.434271938) * r + 3.3871327179
         return q * above / (((67.187563600 * r + 78.757757664) * r + 17.895169469) * r + 1.0)
-    r = math.sqrt(-math.log(max(min(p, 1.0 - p), 1e-300)))
+    r = math.sqrt(-log(max(min(p, 1.0 - p), 1e-300)))
     if r <= 5.0:
         r -= 1.6
         tail = ((0.17023821103 * r + 1.3067284816) * r + 2.7568153900) * r + 1.4234372777

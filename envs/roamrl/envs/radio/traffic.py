@@ -7,6 +7,7 @@ import math
 from numpy import uint64
 
 from roamrl.envs.compiled import compiled, inlined
+from roamrl.envs.elementary import exp2, log
 from roamrl.envs.streams import exponential, fold, normal_quantile, uniform
 
 PARETO_SHAPE = 1.2
@@ -14,6 +15,7 @@ PARETO_CUT = 20.0
 """Truncated Pareto of near-real-time video (3GPP TR 25.892 table A.2.1.3-1: shape 1.2), cut at 20 times the minimum."""
 
 _PARETO_TAIL = 1.0 - PARETO_CUT**-PARETO_SHAPE
+_PARETO_POWER = -1.0 / (PARETO_SHAPE * math.log(2.0))
 
 PARETO_MEAN = PARETO_SHAPE / (PARETO_SHAPE - 1.0) * (1.0 - PARETO_CUT ** (1.0 - PARETO_SHAPE)) / _PARETO_TAIL
 """Mean of the truncated Pareto in units of its minimum."""
@@ -50,7 +52,7 @@ _JITTER_SPAN = _phi(JITTER_CUT_MS / JITTER_MS) - _JITTER_FROM
 @inlined
 def truncated_pareto(u):  # type: ignore[no-untyped-def]
     """Return the quantile u of the truncated Pareto with minimum 1."""
-    return (1.0 - u * _PARETO_TAIL) ** (-1.0 / PARETO_SHAPE)
+    return exp2(log(1.0 - u * _PARETO_TAIL) * _PARETO_POWER)
 
 
 @compiled
@@ -72,9 +74,9 @@ def poisson_packets(key, due, drawn, start_ms, end_ms, rate, bits, packets):  # 
     ``due`` is the integral of the rate until the next packet, so that a change of rate between windows is exact.
     """
     gaps, sized = fold(key, uint64(GAPS)), fold(key, uint64(SIZES))
-    count, now = 0, start_ms
+    count, now, ms = 0, start_ms, 1.0 / rate
     while count < len(packets):
-        following = now + due / rate
+        following = now + due * ms
         if following >= end_ms:
             return count, due - (end_ms - now) * rate
         now = following

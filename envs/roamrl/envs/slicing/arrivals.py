@@ -78,6 +78,7 @@ def begin_lane(users, lane, p, traces, episode, slice_number):  # type: ignore[n
     state.window = 0
     state.seen = 0
     state.next_user = np.inf
+    state.top = 0
     slots = users.slots[lane]
     for u in range(len(slots)):
         slots[u].state = FREE
@@ -108,8 +109,7 @@ def draw_window(users, lane, p, traces, start_ms, end_ms, window):  # type: igno
         traces: :class:`~roamrl.envs.slicing.lanes.Traces` the parameters refer to.
         start_ms: Start of the window since the episode began (warm-up included): number of the window x its length.
         end_ms: End of the window.
-        window: :class:`~roamrl.envs.slicing.lanes.Window`; packets, efficiency, and of the visits ``arrivals`` and
-            ``fresh`` are written.
+        window: :class:`~roamrl.envs.slicing.lanes.Window`; packets, visits and efficiency are written.
 
     Returns:
         (offered bits, mean spectral efficiency of the users present over the window, 0 if there is none).
@@ -117,15 +117,18 @@ def draw_window(users, lane, p, traces, start_ms, end_ms, window):  # type: igno
     state = users.lanes[lane]
     slots = users.slots[lane]
     number = state.window
-    for u in range(len(slots)):
-        window.visits[u].fresh = 0
-        window.visits[u].arrivals = 0
-    _come_and_go(state, slots, p, traces, start_ms, window.visits)
-    offered, efficiency, present = 0.0, 0.0, 0
-    for u in range(len(slots)):
+    known = state.seen
+    _come_and_go(state, slots, p, traces, start_ms)
+    offered, efficiency, present, visits = 0.0, 0.0, 0, 0
+    for u in range(state.top):
         user = slots[u]
         if user.state == FREE:
             continue
+        visit = window.visits[visits]
+        visits += 1
+        visit.user = u
+        visit.arrivals = 0
+        visit.fresh = 1 if user.number >= known else 0
         if p[SNR_TRACES] > 0.0:
             mean = _replay_radio(user, p, traces, number, start_ms, window.efficiency[u])
         else:
@@ -134,7 +137,6 @@ def draw_window(users, lane, p, traces, start_ms, end_ms, window):  # type: igno
             continue
         present += 1
         efficiency += mean
-        visit = window.visits[u]
         if number > 0 and visit.fresh == 0:
             user.high = _next_burst(user.high, uniform(fold(user.key, uint64(BURSTS)), number), p)
         if p[XR_TRACES] > 0.0:
@@ -144,6 +146,8 @@ def draw_window(users, lane, p, traces, start_ms, end_ms, window):  # type: igno
         visit.arrivals = arrivals
         for packet in range(arrivals):
             offered += window.packets[u, packet].bits
+    if visits < len(slots):
+        window.visits[visits].user = -1
     state.window = number + 1
     return offered, efficiency / max(present, 1)
 
@@ -162,9 +166,9 @@ def _next_burst(high, u, p):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _come_and_go(state, slots, p, traces, start_ms, visits):  # type: ignore[no-untyped-def]
+def _come_and_go(state, slots, p, traces, start_ms):  # type: ignore[no-untyped-def]
     number = state.window
-    for u in range(len(slots)):
+    for u in range(state.top):
         user = slots[u]
         if user.state == FREE or user.until > number:
             continue
@@ -173,24 +177,25 @@ def _come_and_go(state, slots, p, traces, start_ms, visits):  # type: ignore[no-
             user.until = number + p[LINGER]
         else:
             user.state = FREE
+    while state.top > 0 and slots[state.top - 1].state == FREE:
+        state.top -= 1
     while state.next_user <= number:
-        slot = _join(state, slots, p, traces, start_ms)
-        if slot >= 0:
-            visits[slot].fresh = 1
+        _join(state, slots, p, traces, start_ms)
         gap = exponential(fold(state.key, uint64(ARRIVALS)), state.seen)
         state.next_user += gap * p[STAY] / p[USERS]
 
 
 @compiled
 def _join(state, slots, p, traces, start_ms):  # type: ignore[no-untyped-def]
-    """Let the next user in; return its slot, or -1 if all are taken and it goes elsewhere."""
+    """Let the next user in; if all slots are taken it goes elsewhere."""
     number = state.seen
     state.seen = number + 1
     u = 0
-    while u < len(slots) and slots[u].state != FREE:
+    while u < state.top and slots[u].state != FREE:
         u += 1
     if u == len(slots):
-        return -1
+        return
+    state.top = max(state.top, u + 1)
     key = fold(state.key, uint64(_FIRST_USER + number))
     user = slots[u]
     user.key = key
@@ -202,7 +207,6 @@ def _join(state, slots, p, traces, start_ms):  # type: ignore[no-untyped-def]
     user.due = _first_due(key, number, p, traces, start_ms)
     user.fading_db = FADING_DB * normal(fold(key, uint64(FADING)), 0)
     _place(user, p, traces, start_ms)
-    return u
 
 
 @compiled
@@ -276,9 +280,11 @@ def _move_radio(user, p, number, efficiency):  # type: ignore[no-untyped-def]
     stream = fold(user.key, uint64(FADING))
     fading = user.fading_db
     periods = len(efficiency)
+    for period in range(periods):
+        efficiency[period] = innovation * noise(stream, 1 + number * periods + period)
     total = 0.0
     for period in range(periods):
-        fading = rho * fading + innovation * noise(stream, 1 + number * periods + period)
+        fading = rho * fading + efficiency[period]
         efficiency[period] = spectral_efficiency(slow_db + fading)
         total += efficiency[period]
     user.fading_db = fading

@@ -81,14 +81,15 @@ waiting at its end, and late (delay over c2) among these three; sum of their del
 with resource blocks in use; mean spectral efficiency of the users present (0 without users)."""
 
 
-def _record(floats: str, integers: str = "", keys: str = "") -> np.dtype[np.void]:
-    parts = [(floats, "f8"), (integers, "i8"), (keys, "u8")]
+def _record(floats: str, integers: str = "", keys: str = "", counts: str = "") -> np.dtype[np.void]:
+    """Return the type of a record; ``counts`` are never negative, so that an index need not be looked at twice."""
+    parts = [(floats, "f8"), (integers, "i8"), (keys, "u8"), (counts, "u4")]
     return np.dtype([(name, kind) for names, kind in parts for name in names.split()], align=True)
 
 
-LANE = _record("next_user", "window seen", "key")
+LANE = _record("next_user", "window seen top", "key")
 """When the next user arrives (windows); windows since the episode began, warm-up included; users that ever arrived;
-root of the lane's random streams."""
+slots from there on are free; root of the lane's random streams."""
 
 USER = _record("until due level_db shadowing_db fading_db", "state number high drawn", "key")
 """Window in which the state ends; ms of the next packet since the episode began (control: expected packets until it);
@@ -98,16 +99,21 @@ lane it is, from 0; whether it is in its high burst state (voice: a talk spurt);
 PACKET = _record("arrived_ms bits")
 """Arrival since the episode began, and size."""
 
-LINE = _record("left_bits average", "head count")
+LINE = _record("left_bits average", "", "", "head count")
 """A user's line: bits yet to be sent of the packet in front; bits a slot, averaged for proportional fair; ring position
 of the packet in front; packets waiting."""
 
-VISIT = _record("", "arrivals fresh")
-"""A user's window: packets that arrive; whether the user came in it."""
+VISIT = _record("", "user", "", "arrivals fresh")
+"""A user's window: its slot (-1 after the last); packets that arrive; whether the user came in it."""
 
-TURN = _record("ready_ms served_bits", "user arrivals admitted")
-"""A user that has something to send in a window: from when on (-1 if something waits); bits sent in this slot; its user
-slot; packets that arrive in this window; those of them that are in the queue or dropped."""
+TURN = _record("ready_ms left_bits expiry_ms speed served_bits", "", "", "user arrivals admitted next")
+"""A user that has something to send in a window: from when on (-1 if something waits); of the packet in front the bits
+yet to be sent and when it expires; bits a ms while it is served; bits sent in this slot; its user slot; packets that
+arrive in this window; those of them that are in the queue or dropped; whose turn comes next."""
+
+SPARE = 4
+"""Room of a ring beyond the packets it may hold. Rings of a power of two of bytes would all begin in the same few sets
+of a processor's caches and push each other out."""
 
 
 class Users(NamedTuple):
@@ -120,7 +126,7 @@ class Users(NamedTuple):
 class Queues(NamedTuple):
     """Queues of L lanes: for each of U user slots a ring of Q packets."""
 
-    packets: NDArray[Any]  # [L, U, Q] of PACKET
+    packets: NDArray[Any]  # [L, U, Q + SPARE] of PACKET
     lines: NDArray[Any]  # [L, U] of LINE
     turn: I64  # [L] user slot last served
 
@@ -132,7 +138,7 @@ class Window(NamedTuple):
     """
 
     packets: NDArray[Any]  # [U, M] of PACKET, in order of arrival
-    visits: NDArray[Any]  # [U] of VISIT
+    visits: NDArray[Any]  # [U] of VISIT, users present or lingering by slot
     efficiency: F64  # [U, F] spectral efficiency, 0 where the user cannot be served
     turns: NDArray[Any]  # [U] of TURN
 
@@ -154,8 +160,10 @@ def make_users(lanes: int, slots: int) -> Users:
 
 
 def make_queues(lanes: int, slots: int, buffer: int) -> Queues:
-    """Allocate the queues of L lanes."""
-    return Queues(np.zeros((lanes, slots, buffer), PACKET), np.zeros((lanes, slots), LINE), np.zeros(lanes, np.int64))
+    """Allocate the queues of L lanes: U user slots, Q packets each."""
+    return Queues(
+        np.zeros((lanes, slots, buffer + SPARE), PACKET), np.zeros((lanes, slots), LINE), np.zeros(lanes, np.int64)
+    )
 
 
 def make_window(slots: int, packets: int, periods: int) -> Window:

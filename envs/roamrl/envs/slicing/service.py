@@ -8,7 +8,10 @@ middle of its transmission; so is one that finds the buffer full. Each counts wi
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+from numpy import int64, uint32
 
 from roamrl.envs.compiled import compiled, inlined
 from roamrl.envs.radio.fading import FADING_SLOTS
@@ -28,6 +31,7 @@ from roamrl.envs.slicing.lanes import (
     PROPORTIONAL_FAIR,
     QUEUED_BITS,
     SCHEDULER,
+    SPARE,
     TIMER_MS,
     WAITING,
 )
@@ -86,7 +90,7 @@ def serve_window(queues, lane, p, share, start_ms, end_ms, window, out):  # type
     out[LATE] = out[DELAY_SUM_MS] = out[BUSY_MS] = 0.0
     packets, lines = queues.packets[lane], queues.lines[lane]
     rate = bits_per_ms(share, p[PRB])
-    users = _open(lines, window)
+    users = _open(packets, lines, p, window)
     if users > 0:
         if p[SCHEDULER] == PROPORTIONAL_FAIR:
             _proportional_fair(packets, lines, p, rate, start_ms, end_ms, window, users, out)
@@ -96,45 +100,60 @@ def serve_window(queues, lane, p, share, start_ms, end_ms, window, out):  # type
     _close(packets, lines, p, end_ms, window, users, out)
 
 
-@compiled
-def _open(lines, window):  # type: ignore[no-untyped-def]
+@inlined
+def _open(packets, lines, p, window):  # type: ignore[no-untyped-def]
     """List the users with something to send in this window; return their number."""
     users = 0
-    for u in range(len(lines)):
-        visit = window.visits[u]
+    for place in range(len(lines)):
+        visit = window.visits[place]
+        if visit.user < 0:
+            break
+        u = uint32(visit.user)
+        line = lines[u]
         if visit.fresh == 1:
-            lines[u].average = 0.0
-        if lines[u].count == 0 and visit.arrivals == 0:
+            line.average = 0.0
+        if line.count == 0 and visit.arrivals == 0:
             continue
         turn = window.turns[users]
         turn.user = u
         turn.arrivals = visit.arrivals
         turn.admitted = 0
         turn.served_bits = 0.0
-        turn.ready_ms = -1.0 if lines[u].count > 0 else window.packets[u, 0].arrived_ms
+        if line.count > 0:
+            turn.ready_ms = -1.0
+            turn.left_bits = line.left_bits
+            turn.expiry_ms = packets[u, line.head].arrived_ms + p[TIMER_MS]
+        else:
+            turn.ready_ms = window.packets[u, 0].arrived_ms
         users += 1
     return users
 
 
 @inlined
-def _push(ring, line, packet):  # type: ignore[no-untyped-def]
+def _push(ring, line, turn, p, packet):  # type: ignore[no-untyped-def]
+    """Put a packet into a user's queue."""
     if line.count == 0:
         line.head = 0  # where the memory is warm
-        line.left_bits = packet.bits
-    at = line.head + line.count
+        turn.left_bits = packet.bits
+        turn.expiry_ms = packet.arrived_ms + p[TIMER_MS]
+    at = int64(line.head) + int64(line.count)
     if at >= len(ring):
         at -= len(ring)
-    ring[at].arrived_ms = packet.arrived_ms
-    ring[at].bits = packet.bits
+    place = ring[uint32(at)]
+    place.arrived_ms = packet.arrived_ms
+    place.bits = packet.bits
     line.count += 1
 
 
 @inlined
-def _pop(ring, line):  # type: ignore[no-untyped-def]
+def _pop(ring, line, turn, p):  # type: ignore[no-untyped-def]
+    """Take the packet in front out of a user's queue."""
     line.count -= 1
     line.head = line.head + 1 if line.head + 1 < len(ring) else 0
     if line.count > 0:
-        line.left_bits = ring[line.head].bits
+        front = ring[line.head]
+        turn.left_bits = front.bits
+        turn.expiry_ms = front.arrived_ms + p[TIMER_MS]
 
 
 @inlined
@@ -147,103 +166,154 @@ def _count_drop(bits, p, out):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _expire(ring, line, p, now_ms, out):  # type: ignore[no-untyped-def]
+def _expire(ring, line, turn, p, now_ms, out):  # type: ignore[no-untyped-def]
     """Drop what is past its timer."""
-    while line.count > 0 and ring[line.head].arrived_ms + p[TIMER_MS] <= now_ms:
+    while line.count > 0 and turn.expiry_ms <= now_ms:
         _count_drop(ring[line.head].bits, p, out)
-        _pop(ring, line)
-
-
-@inlined
-def _next_ms(arriving, turn):  # type: ignore[no-untyped-def]
-    """Return when a user's next packet of this window arrives."""
-    return arriving[turn.admitted].arrived_ms if turn.admitted < turn.arrivals else np.inf
+        _pop(ring, line, turn, p)
 
 
 @compiled
 def _admit(ring, line, arriving, turn, p, now_ms, out):  # type: ignore[no-untyped-def]
     """Bring a user's queue to ``now_ms``: arrivals and expiries in the order in which they happened."""
-    size = len(ring)
+    room = len(ring) - SPARE
     while turn.admitted < turn.arrivals and arriving[turn.admitted].arrived_ms <= now_ms:
         packet = arriving[turn.admitted]
-        _expire(ring, line, p, packet.arrived_ms, out)
-        if line.count == size:
+        _expire(ring, line, turn, p, packet.arrived_ms, out)
+        if line.count == room:
             _count_drop(packet.bits, p, out)
         else:
-            _push(ring, line, packet)
+            _push(ring, line, turn, p, packet)
         turn.admitted += 1
-    _expire(ring, line, p, now_ms, out)
+    _expire(ring, line, turn, p, now_ms, out)
 
 
 @inlined
-def _serve_user(ring, line, arriving, turn, p, speed, now_ms, until_ms, out):  # type: ignore[no-untyped-def]
+def _serve_user(ring, line, arriving, turn, p, now_ms, until_ms, out):  # type: ignore[no-untyped-def]
     """Serve one user until its queue empties or ``until_ms``; return when that was."""
-    begun = now_ms
-    timer = p[TIMER_MS]
     while True:
         if line.count == 0:
-            turn.ready_ms = _next_ms(arriving, turn)
+            turn.ready_ms = arriving[turn.admitted].arrived_ms if turn.admitted < turn.arrivals else np.inf
             if turn.ready_ms > now_ms:
                 break
-            _push(ring, line, arriving[turn.admitted])
+            _push(ring, line, turn, p, arriving[turn.admitted])
             turn.admitted += 1
-        arrived = ring[line.head].arrived_ms
-        finish = now_ms + line.left_bits / speed
-        if arrived + timer <= min(finish, until_ms):
-            now_ms = max(now_ms, arrived + timer)
+        sent = turn.speed * (until_ms - now_ms)
+        finish = until_ms
+        if turn.left_bits <= sent:
+            finish = min(now_ms + turn.left_bits / turn.speed, until_ms)
+        if turn.expiry_ms <= finish:
+            now_ms = max(now_ms, turn.expiry_ms)
             _admit(ring, line, arriving, turn, p, now_ms, out)
-        elif finish > until_ms:
-            line.left_bits = max(line.left_bits - speed * (until_ms - now_ms), 0.0)
+        elif turn.left_bits > sent:
+            turn.left_bits -= sent
             turn.ready_ms = -1.0
             now_ms = until_ms
             break
         else:
             now_ms = finish
-            if line.count + turn.arrivals - turn.admitted > len(ring):
+            if int64(line.count) + int64(turn.arrivals) - int64(turn.admitted) > len(ring) - SPARE:
                 _admit(ring, line, arriving, turn, p, now_ms, out)
+            front = ring[line.head]
+            delay = now_ms - front.arrived_ms
             out[DELIVERED] += 1.0
-            out[DELIVERED_BITS] += ring[line.head].bits
-            out[DELAY_SUM_MS] += now_ms - arrived
-            out[LATE] += 1.0 if now_ms - arrived > p[C2] else 0.0
-            _pop(ring, line)
-    out[BUSY_MS] += now_ms - begun
+            out[DELIVERED_BITS] += front.bits
+            out[DELAY_SUM_MS] += delay
+            out[LATE] += 1.0 if delay > p[C2] else 0.0
+            _pop(ring, line, turn, p)
     return now_ms
 
 
 @compiled
 def _round_robin(packets, lines, last, p, rate, start_ms, end_ms, window, users, out):  # type: ignore[no-untyped-def]
-    """Serve slot by slot the next user in turn; return whose turn was last."""
-    turns, efficiency = window.turns, window.efficiency
-    place = 0
-    while place < users and turns[place].user <= last:
-        place += 1
-    now, slot, period, slot_end = start_ms, 0, 0, start_ms + SLOT_MS
+    """Serve slot by slot the next user in turn; return whose turn was last.
+
+    Those who can be served form a ring, made anew when a user gets something to send and in each fading period.
+    """
+    turns = window.turns
+    at, before, served = uint32(0), uint32(0), _turn_of(turns, users, last)
+    now, slot_end, look_ms, period_end, busy, busy_ms = start_ms, start_ms, start_ms, start_ms, 0, 0.0
     while now < end_ms:
-        if now >= slot_end:
-            slot = slot + 1 if now == slot_end else int((now - start_ms) / SLOT_MS)
-            slot_end = start_ms + (slot + 1) * SLOT_MS
-            period = slot // FADING_SLOTS
-        soonest = end_ms
-        chosen = -1
-        for step in range(users):
-            at = place + step if place + step < users else place + step - users
-            ready = turns[at].ready_ms
-            if ready > now:
-                soonest = min(soonest, ready)
-            elif efficiency[turns[at].user, period] > 0.0:
-                chosen = at
-                break
-            else:
-                soonest = min(soonest, start_ms + (period + 1) * _PERIOD_MS)
-        if chosen < 0:
-            now = soonest
+        if now >= look_ms:
+            if now >= period_end:
+                period_end = _begin_period(turns, users, window.efficiency, rate, now, start_ms)
+            busy, at, before, look_ms = _who_is_busy(turns, users, served, now, period_end)
+        if busy == 0:
+            now = look_ms
             continue
-        turn = turns[chosen]
-        last = turn.user
-        place = chosen + 1
-        speed = rate * efficiency[last, period]
-        now = _serve_user(packets[last], lines[last], window.packets[last], turn, p, speed, now, slot_end, out)
-    return last
+        if now >= slot_end:
+            slot_end = start_ms + (math.floor((now - start_ms) / SLOT_MS) + 1.0) * SLOT_MS
+        until = slot_end
+        if busy == 1:  # slot after slot until another comes
+            until = start_ms + math.ceil((look_ms - start_ms) / SLOT_MS) * SLOT_MS
+        turn = turns[at]
+        begun = now
+        now = _take_turn(packets, lines, p, now, until, window, turn, out)
+        busy_ms += now - begun
+        served = at
+        at = turn.next
+        if turn.ready_ms > now:
+            look_ms = min(look_ms, turn.ready_ms)
+            turns[before].next = at
+            busy -= 1
+        else:
+            before = served
+    out[BUSY_MS] += busy_ms
+    return turns[served].user if busy_ms > 0.0 else last
+
+
+@inlined
+def _turn_of(turns, users, last):  # type: ignore[no-untyped-def]
+    """Return the turn of user ``last``, or that before it if the user has nothing to send."""
+    served = uint32(users - 1)
+    for place in range(users):
+        if turns[place].user <= last:
+            served = uint32(place)
+    return served
+
+
+@inlined
+def _begin_period(turns, users, efficiency, rate, now_ms, start_ms):  # type: ignore[no-untyped-def]
+    """Set the speed of all turns in the fading period that now runs; return its end."""
+    period = int((now_ms - start_ms) / _PERIOD_MS)
+    for place in range(users):
+        turns[place].speed = rate * efficiency[turns[place].user, period]
+    return start_ms + (period + 1) * _PERIOD_MS
+
+
+@inlined
+def _take_turn(packets, lines, p, now_ms, until_ms, window, turn, out):  # type: ignore[no-untyped-def]
+    """Serve one user until its queue empties or ``until_ms``; return when that was."""
+    sent = turn.speed * (until_ms - now_ms)
+    if turn.ready_ms < 0.0 and turn.left_bits > sent and turn.expiry_ms > until_ms:  # nothing happens until then
+        turn.left_bits -= sent
+        now_ms = until_ms
+    else:
+        u = turn.user
+        now_ms = _serve_user(packets[u], lines[u], window.packets[u], turn, p, now_ms, until_ms, out)
+    return now_ms
+
+
+@inlined
+def _who_is_busy(turns, users, served, now_ms, period_end):  # type: ignore[no-untyped-def]
+    """Make a ring of the turns that can be served, those after turn ``served`` first.
+
+    Returns (how many there are, the first of them, the last of them, when to look again).
+    """
+    busy, look_ms = 0, period_end
+    first, before, at = served, served, served
+    for _ in range(users):
+        at = uint32(at + 1) if at + 1 < users else uint32(0)
+        turn = turns[at]
+        turns[before].next = at  # written over unless this one can be served
+        waits = turn.ready_ms > now_ms
+        look_ms = min(look_ms, turn.ready_ms) if waits else look_ms
+        can = not waits and turn.speed > 0.0
+        first = at if can and busy == 0 else first
+        before = at if can else before
+        busy += 1 if can else 0
+    turns[before].next = first
+    return busy, first, before, look_ms
 
 
 @compiled
@@ -275,10 +345,11 @@ def _proportional_fair(packets, lines, p, rate, start_ms, end_ms, window, users,
             continue
         turn = turns[chosen]
         u = turn.user
-        speed = rate * efficiency[u, period]
+        turn.speed = rate * efficiency[u, period]
         begun = now
-        now = _serve_user(packets[u], lines[u], window.packets[u], turn, p, speed, now, slot_end, out)
-        turn.served_bits += speed * (now - begun)
+        now = _serve_user(packets[u], lines[u], window.packets[u], turn, p, now, slot_end, out)
+        turn.served_bits += turn.speed * (now - begun)
+        out[BUSY_MS] += now - begun
     _average(lines, turns, users, averaged, round((end_ms - start_ms) / SLOT_MS))
 
 
@@ -294,27 +365,30 @@ def _average(lines, turns, users, averaged, slot):  # type: ignore[no-untyped-de
     return slot
 
 
-@compiled
+@inlined
 def _close(packets, lines, p, end_ms, window, users, out):  # type: ignore[no-untyped-def]
     """Bring all queues to the window's end and measure what waits in them."""
     queued, sent, waiting, late, ages, oldest = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for place in range(users):
-        u = window.turns[place].user
-        ring, line, turn = packets[u], lines[u], window.turns[place]
-        if line.count > 0 or turn.admitted < turn.arrivals:
+        turn = window.turns[place]
+        u = turn.user
+        ring, line = packets[u], lines[u]
+        if turn.admitted < turn.arrivals or (line.count > 0 and turn.expiry_ms <= end_ms):
             _admit(ring, line, window.packets[u], turn, p, end_ms, out)
         if line.count == 0:
             continue
+        line.left_bits = turn.left_bits
         at = line.head
-        sent += ring[at].bits - line.left_bits
+        sent += ring[at].bits - turn.left_bits
         oldest = max(oldest, end_ms - ring[at].arrived_ms)
         waiting += line.count
         for _ in range(line.count):
-            age = end_ms - ring[at].arrived_ms
+            packet = ring[at]
+            age = end_ms - packet.arrived_ms
             ages += age
-            queued += ring[at].bits
+            queued += packet.bits
             late += 1.0 if age > p[C2] else 0.0
-            at = at + 1 if at + 1 < len(ring) else 0
+            at = uint32(at + 1) if at + 1 < len(ring) else uint32(0)
     out[QUEUED_BITS] = queued
     out[BACKLOG_BITS] = queued - sent
     out[WAITING] = waiting

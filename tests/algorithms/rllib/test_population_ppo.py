@@ -228,7 +228,7 @@ def test_rllibs_own_loss_hook_gives_the_engines_loss(local_ray, toy_learner):
     ("settings", "message"),
     [
         ({"num_learners": 2}, "num_learners=2"),
-        ({"num_env_runners": 1}, "num_env_runners=1"),
+        ({"num_env_runners": 3}, "num_env_runners=3 for 2 members"),
         ({"iterations_per_report": 0}, "at least 1"),
         ({"folder": "relative/folder"}, "absolute"),
         ({"folder": None}, "once"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,3 +56,29 @@ class Rollout:
     def agent_steps(self) -> int:
         """Environment steps all members made, T * P * B."""
         return self.rewards.size
+
+
+def join_members(rollouts: Sequence[Rollout]) -> Rollout:
+    """Return one rollout of all members of some that have the same T and B, in their order."""
+    if len(rollouts) == 1:
+        return rollouts[0]
+    starts = np.cumsum([0, *(rollout.members for rollout in rollouts)])
+    ends = [np.add(rollout.final_at, [0, start, 0]) for rollout, start in zip(rollouts, starts, strict=False)]
+    final_at = np.concatenate(ends)
+    order = np.lexsort(final_at.T[::-1])
+
+    def join(name: str, axis: int = 1) -> NDArray[Any]:
+        return np.concatenate([getattr(rollout, name) for rollout in rollouts], axis=axis)
+
+    return Rollout(
+        obs=join("obs"),
+        actions=join("actions"),
+        logp=join("logp"),
+        rewards=join("rewards"),
+        terminated=join("terminated"),
+        truncated=join("truncated"),
+        discounts=join("discounts"),
+        last_obs=join("last_obs", 0),
+        final_at=final_at[order],
+        final_obs=join("final_obs", 0)[order],
+    )

@@ -28,11 +28,17 @@ from ray.tune.result import DONE
 
 from roamrl.algorithms.bundle import PolicyBundle
 from roamrl.algorithms.learner_spec import LearnerSpec
+from roamrl.algorithms.population.rollout import join_members
 from roamrl.algorithms.rllib.config import PopulationPPOConfig, quiet_ray
 from roamrl.algorithms.rllib.outcome import Curve, LearnerDone, write_curve, write_done, write_snapshot
-from roamrl.algorithms.rllib.recorder import Recorder
+from roamrl.algorithms.rllib.recorder import PlayStats, Recorder
+from roamrl.algorithms.rllib.runner import PLAYER
 
 PROGRESS = "progress"
+
+
+class LostRunnerError(RuntimeError):
+    """An environment runner's process is gone."""
 
 
 class PopulationPPO(Algorithm):
@@ -114,13 +120,15 @@ class PopulationPPO(Algorithm):
 
     def _iterate(self, iteration: int, *, report: bool) -> None:
         with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
-            ((rollouts, play),) = self.env_runner_group.foreach_env_runner(
-                lambda runner: (runner.sample(iteration=iteration), runner.stats)
-            )
+            played = self._ask_runners(lambda runner: (runner.sample(iteration=iteration), runner.stats))
+            rollout = join_members([rollout for (rollout,), _ in played])
+            play = PlayStats.join([stats for _, stats in played])
         with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
             learner_results = self.learner_group.update(
-                episodes=rollouts,
-                timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: self.env_runner.num_env_steps_sampled_lifetime},
+                episodes=[rollout],
+                timesteps={
+                    NUM_ENV_STEPS_SAMPLED_LIFETIME: self.spec.member_steps(iteration + 1) * len(self.spec.members)
+                },
                 report=report,
             )
         with self.metrics.log_time((TIMERS, SYNCH_WORKER_WEIGHTS_TIMER)):
@@ -130,9 +138,26 @@ class PopulationPPO(Algorithm):
         self.recorder.add(self.spec.member_steps(iteration + 1), play, stats)
         self._keep_snapshot(iteration + 1)
         if report:
-            played = self.env_runner_group.foreach_env_runner(lambda runner: runner.get_metrics())
-            self.metrics.aggregate(played, key=ENV_RUNNER_RESULTS)
+            reports = self._ask_runners(lambda runner: runner.get_metrics())
+            self.metrics.aggregate(reports, key=ENV_RUNNER_RESULTS)
             self.metrics.aggregate(learner_results, key=LEARNER_RESULTS)
+
+    def _ask_runners(self, question: Any) -> list[Any]:
+        """Ask those who play: the remote runners in the order of their members, or the local one.
+
+        Raises:
+            LostRunnerError: If one does not answer.
+        """
+        remote = self.config.num_env_runners
+        answers = self.env_runner_group.foreach_env_runner(
+            lambda runner: (runner.worker_index, question(runner)), local_env_runner=not remote
+        )
+        if len(answers) != (remote or 1):
+            raise LostRunnerError(
+                f"{len(answers)} of {remote} environment runners answered; their processes ended. Training goes on "
+                "from the last checkpoint when the same command is given again"
+            )
+        return [answer for _, answer in sorted(answers, key=lambda pair: pair[0])]
 
     def _ask_learner(self, question: Any) -> Any:
         return next(iter(self.learner_group.foreach_learner(question))).get()
@@ -187,6 +212,8 @@ class PopulationPPO(Algorithm):
                 "wall_s": self._wall_s,
                 "cpu_s": self._cpu_s,
             }
+            if self.config.num_env_runners:
+                state[PROGRESS]["players"] = self._ask_runners(lambda runner: runner.get_state(PLAYER))
         return state
 
     @override(Algorithm)
@@ -198,3 +225,6 @@ class PopulationPPO(Algorithm):
             self.recorder = Recorder.from_state(progress["recorder"])
             self._skipped = progress["skipped"].copy()
             self._wall_s, self._cpu_s = progress["wall_s"], progress["cpu_s"]
+            if "players" in progress:
+                players = progress["players"]
+                self._ask_runners(lambda runner: runner.set_state(players[runner.worker_index - 1]))

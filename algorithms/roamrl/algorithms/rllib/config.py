@@ -41,7 +41,8 @@ class PopulationPPOConfig(AlgorithmConfig):
 
     ``population(folder=..)`` or ``population(learner=..)`` names the learner; members without tasks play
     ``environment("CartPole-v1")``. In a Tune ``param_space`` write ``{"folder": PATH}``. Resources, checkpoints and
-    the rest are RLlib's own settings.
+    the rest are RLlib's own settings. With ``env_runners(num_env_runners=n)`` n processes play, each a share of the
+    members; what comes out is the same.
     """
 
     env_runner_cls: Any
@@ -111,8 +112,9 @@ class PopulationPPOConfig(AlgorithmConfig):
         self.source()
         if self.num_learners > 1:
             raise InputError(f"num_learners={self.num_learners}: a population has one learner; use 0 or 1")
-        if self.num_env_runners > 0:
-            raise InputError(f"num_env_runners={self.num_env_runners}: the runner is local; use 0 and more trials")
+        members = len(self.source().load().members) if self.num_env_runners else 1
+        if self.num_env_runners > members:
+            raise InputError(f"num_env_runners={self.num_env_runners} for {members} members; use as many at most")
         if self.iterations_per_report < 1 or self.torch_threads < 1:
             raise InputError("iterations_per_report and torch_threads must be at least 1")
         with quiet_ray():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,15 @@ class PlayStats:
     ended: NDArray[np.int64]
     return_sum: FloatArray
     measures: Mapping[str, FloatArray]
+
+    @classmethod
+    def join(cls, parts: Sequence[PlayStats]) -> PlayStats:
+        """Return one record of all members of some, in their order."""
+        return cls(
+            np.concatenate([part.ended for part in parts]),
+            np.concatenate([part.return_sum for part in parts]),
+            {name: np.concatenate([part.measures[name] for part in parts]) for name in parts[0].measures},
+        )
 
     def return_mean(self) -> FloatArray:
         """Return the mean return of the ended episodes, NaN where none did, [P]."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -27,6 +28,7 @@ from ray.rllib.utils.metrics import (
 )
 
 from roamrl.algorithms.population.acting import noise_generators
+from roamrl.algorithms.population.modules.build import build_module
 from roamrl.algorithms.population.rollout import Rollout
 from roamrl.algorithms.rllib.environments import make_rows
 from roamrl.algorithms.rllib.module import PopulationModule
@@ -35,7 +37,14 @@ from roamrl.algorithms.rllib.recorder import PlayStats
 from roamrl.envs.errors import InputError
 
 MEASURES = "measures"
-_PLAYER = "player"
+PLAYER = "player"
+
+
+def _share(worker: int, workers: int, members: int) -> slice:
+    """Return the members that runner ``worker`` (1..n; 0 is the local one) of n plays."""
+    if worker == 0 or workers == 0:
+        return slice(0, members)
+    return slice((worker - 1) * members // workers, worker * members // workers)
 
 
 class BatchEnvRunner(EnvRunner, Checkpointable):
@@ -44,6 +53,8 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
     It honours RLlib's contract for weights (``weights_seq_no``), spaces, metrics and checkpoints; what it returns is
     one :class:`~roamrl.algorithms.population.rollout.Rollout` in a list, RLlib's place for episodes. Its state holds
     the environment, so that a resumed run goes on in the middle of its episodes.
+
+    One of n remote runners plays a share of the members, :attr:`share`; the local one plays all.
     """
 
     config: Any
@@ -52,7 +63,9 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
 
     def __init__(self, *, config: AlgorithmConfig, **kwargs: Any) -> None:
         super().__init__(config=config, **kwargs)
-        self.spec = self.config.source().load()
+        whole = self.config.source().load()
+        self.share = _share(self.worker_index, self.config.num_env_runners, len(whole.members))
+        self.spec = dataclasses.replace(whole, members=whole.members[self.share])
         self.module: PopulationModule | None = None
         self.player: Player | None = None
         self.stats: PlayStats | None = None
@@ -64,7 +77,10 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
     def make_module(self) -> None:
         """Build the stacked module."""
         spec = self.config.get_rl_module_spec(spaces=self.get_spaces(), inference_only=True)
-        self.module = spec.build()
+        module: PopulationModule = spec.build()
+        if len(self.spec.members) < module.stacked.members:
+            module.stacked = build_module(self.spec.module, [member.seed for member in self.spec.members])
+        self.module = module
 
     @override(EnvRunner)
     def sample(self, *, iteration: int) -> list[Rollout]:  # type: ignore[override]
@@ -104,7 +120,7 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
     def get_spaces(self) -> dict[str, tuple[spaces.Space[Any], spaces.Space[Any]]]:
         """Return one sub-environment's spaces, and those of all members together, which the module has."""
         single = (self.spec.module.observation_space, self.spec.module.action_space)
-        members = len(self.spec.members)
+        members = len(self.config.source().load().members)
         stacked = (batch_space(single[0], members), batch_space(single[1], members))
         return {INPUT_ENV_SPACES: stacked, INPUT_ENV_SINGLE_SPACES: single, DEFAULT_MODULE_ID: stacked}
 
@@ -146,8 +162,8 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
     ) -> dict[str, Any]:
         """Return counters, the player's state (environment, action noise), and the weights if asked for."""
         state: dict[str, Any] = {NUM_ENV_STEPS_SAMPLED_LIFETIME: self.num_env_steps_sampled_lifetime}
-        if self.player is not None and self._check_component(_PLAYER, components, not_components):
-            state[_PLAYER] = self.player.state()
+        if self.player is not None and self._check_component(PLAYER, components, not_components):
+            state[PLAYER] = self.player.state()
         if self.module is not None and self._check_component(COMPONENT_RL_MODULE, components, not_components):
             state[COMPONENT_RL_MODULE] = self.module.get_state(**kwargs)
             state[WEIGHTS_SEQ_NO] = self._weights_seq_no
@@ -164,12 +180,13 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
             if number == 0 or number != self._weights_seq_no:
                 weights = state[COMPONENT_RL_MODULE]
                 weights = ray.get(weights) if isinstance(weights, ray.ObjectRef) else weights
-                self.module.set_state(weights.get(DEFAULT_MODULE_ID, weights))
+                whole = weights.get(DEFAULT_MODULE_ID, weights)
+                self.module.set_state({name: array[self.share] for name, array in whole.items()})
             self._weights_seq_no = number
         if NUM_ENV_STEPS_SAMPLED_LIFETIME in state:
             self.num_env_steps_sampled_lifetime = state[NUM_ENV_STEPS_SAMPLED_LIFETIME]
-        if _PLAYER in state:
-            self._player_for(state[_PLAYER]["envs_per_member"]).restore(state[_PLAYER])
+        if PLAYER in state:
+            self._player_for(state[PLAYER]["envs_per_member"]).restore(state[PLAYER])
 
     @override(Checkpointable)
     def get_ctor_args_and_kwargs(self) -> tuple[tuple[()], dict[str, Any]]:

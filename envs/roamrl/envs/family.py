@@ -139,6 +139,17 @@ def family_names() -> list[str]:
     return sorted({point.name for point in entry_points(group="roamrl.families")})
 
 
+def register_family(family: Family) -> None:
+    """Make a family known in this process; one for all processes is an entry point of the group ``roamrl.families``.
+
+    Raises:
+        InputError: If another family has that id.
+    """
+    if family.id in family_names() or _loaded.get(family.id, family) is not family:
+        raise InputError(f"there is a family {family.id!r} already; raise the version, or choose another name")
+    _loaded[family.id] = family
+
+
 def get_family(family_id: str) -> Family:
     """Return the family of that id.
 

@@ -74,6 +74,7 @@ class PPOEntry(Entry):
     minibatches: int = Field(4, ge=1)
     value_coeff: float = Field(0.5, ge=0)
     normalise_values: bool = True
+    compiled: bool = False
 
 
 class PretrainEntry(Entry):

@@ -1,0 +1,1 @@
+"""Training loops of others, set to the same work: network, rows an iteration, epochs, minibatches."""

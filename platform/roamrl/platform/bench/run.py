@@ -1,0 +1,47 @@
+"""Runs benchmarks by name."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from roamrl.cluster.session import ray_session
+from roamrl.platform.bench.measure import Row
+from roamrl.platform.bench.result import Benchmark
+from roamrl.platform.bench.suites import Effort, Suite
+from roamrl.platform.bench.suites.env import env_suite
+from roamrl.platform.bench.suites.rollout import rollout_suite
+from roamrl.platform.bench.suites.scale import scale_suite
+from roamrl.platform.bench.suites.train import train_suite
+
+SUITES: Mapping[str, Suite] = {
+    "env": env_suite,
+    "rollout": rollout_suite,
+    "train": train_suite,
+    "scale": scale_suite,
+}
+"""Suites in the order in which ``all`` runs them."""
+
+
+def run_benchmark(names: Sequence[str], effort: Effort) -> Benchmark:
+    """Run suites one after the other, with torch on one thread.
+
+    Args:
+        names: Keys of :data:`SUITES`.
+        effort: How long to measure.
+    """
+    begun = time.perf_counter()
+    threads = torch.get_num_threads()
+    rows: list[Row] = []
+    with ray_session(num_cpus=2):
+        logging.getLogger("ray").setLevel(logging.ERROR)
+        torch.set_num_threads(1)
+        try:
+            for name in names:
+                rows += SUITES[name](effort)
+        finally:
+            torch.set_num_threads(threads)
+    return Benchmark.of(rows, time.perf_counter() - begun)

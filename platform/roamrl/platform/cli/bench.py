@@ -1,0 +1,107 @@
+"""The command ``bench``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from roamrl.platform.bench.measure import Row
+    from roamrl.platform.bench.result import Benchmark
+
+SUITE_NAMES = ("env", "rollout", "train", "scale", "all")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command()(bench)
+
+
+def bench(
+    suite: Annotated[str, typer.Argument(metavar="[env|rollout|train|scale|all]", help="What to measure.")] = "all",
+    family: Annotated[str, typer.Option(help="Family measured beside the toy.")] = "slicing-v1",
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of interleaved turns.")] = 5,
+    quick: Annotated[bool, typer.Option("--quick", help="Some three minutes: shorter turns, fewer sizes.")] = False,
+) -> None:
+    """Measure speed against other libraries, in turns."""
+    from roamrl.envs.errors import InputError, unknown_name
+    from roamrl.envs.family import get_family
+
+    if suite not in SUITE_NAMES:
+        raise unknown_name("benchmark", suite, SUITE_NAMES)
+    get_family(family)
+    if json_file is not None and not json_file.absolute().parent.is_dir():
+        raise InputError(f"there is no folder {json_file.absolute().parent} for --json; make it first")
+    from rich.console import Console
+
+    from roamrl.platform.bench.run import SUITES, run_benchmark
+    from roamrl.platform.bench.suites import Effort
+
+    console = Console(stderr=True, highlight=False)
+    effort = Effort(
+        rounds=min(rounds, 3) if quick else rounds,
+        seconds=0.3 if quick else 1.0,
+        quick=quick,
+        family=family,
+        say=lambda what: console.print(what),
+    )
+    result = run_benchmark(tuple(SUITES) if suite == "all" else (suite,), effort)
+    if json_file is not None:
+        import json
+
+        from roamrl.envs.atomic_file import write_atomically
+
+        write_atomically(json_file, (json.dumps(result.to_json(), indent=2) + "\n").encode())
+    _print(result)
+
+
+def _print(result: Benchmark) -> None:
+    from textwrap import wrap
+
+    from roamrl.platform.cli.tables import Column, print_table, terminal_width
+
+    columns = [
+        Column("variant"),
+        Column("ours", "right"),
+        Column("peer"),
+        Column("theirs", "right"),
+        Column("ratio", "right"),
+        Column("target", "right"),
+    ]
+    for title in dict.fromkeys(_title(row) for row in result.rows):
+        print_table(columns, [_cells(row) for row in result.rows if _title(row) == title], title=title)
+        typer.echo("")
+    data = result.to_json()
+    versions = ", ".join(f"{name} {version}" for name, version in data["versions"].items())
+    for line in (
+        f"{data['machine']}; load {result.load:.1f}",
+        f"commit {data['commit']}",
+        *wrap(versions, terminal_width()),
+    ):
+        typer.echo(line)
+    missed = [row for row in result.rows if row.met is False]
+    typer.echo(f"{len(missed)} of {sum(row.met is not None for row in result.rows)} targets missed")
+
+
+def _title(row: Row) -> str:
+    return f"{row.work}: {row.metric}"
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    from roamrl.platform.cli.tables import count
+
+    def size(value: float | None) -> str:
+        if value is None:
+            return ""
+        return count(int(value)) if value >= 1000 else f"{value:.2f}"
+
+    ratio = ""
+    if row.ratio_median is not None and row.ratio_min is not None and row.ratio_max is not None:
+        ratio = f"{row.ratio_median:.3g} ({row.ratio_min:.2g}..{row.ratio_max:.2g})"
+    target = ""
+    if row.target is not None:
+        target = f"{'<=' if row.at_most else '>='} {size(row.target)}{'' if row.met else ' !'}"
+    return row.variant, size(row.value), row.peer, size(row.peer_value), ratio, target

@@ -25,7 +25,7 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 
 COMMANDS = [
     *(["init"], ["run"], ["train"], ["evaluate"], ["recommend"], ["report"]),
-    *(["families"], ["strategies"], ["studies"], ["bench"], ["version"]),
+    *(["families"], ["strategies"], ["studies"], ["references"], ["bench"], ["version"]),
     *(["store", name] for name in ("init", "ls", "show", "verify", "gc", "compact", "tag", "rm")),
     *(["traces", name] for name in ("import", "ls")),
 ]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from roamrl.platform.cli import bench, experts, lists, runs, store, studies, traces
+from roamrl.platform.cli import bench, experts, lists, references, runs, store, studies, traces
 from roamrl.platform.cli.exit_codes import ReportingGroup
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ studies.add_to(app)
 experts.add_to(app)
 runs.add_to(app)
 lists.add_to(app)
+references.add_to(app)
 bench.add_to(app)
 app.add_typer(store.app, name="store")
 app.add_typer(traces.app, name="traces")

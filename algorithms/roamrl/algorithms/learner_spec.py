@@ -24,6 +24,8 @@ class PPOSettings:
         minibatches: Minibatches a pass.
         value_coeff: Weight of the value loss.
         normalise_values: Whether the critic learns returns standardised by running statistics.
+        compiled: Whether the gradient of the loss is compiled (:mod:`roamrl.algorithms.population.compiled`): faster,
+            equal up to rounding, at the price of up to a minute's compiling the first time.
     """
 
     gamma: float = 0.95
@@ -32,6 +34,7 @@ class PPOSettings:
     minibatches: int = 4
     value_coeff: float = 0.5
     normalise_values: bool = True
+    compiled: bool = False
 
 
 @dataclass(frozen=True)

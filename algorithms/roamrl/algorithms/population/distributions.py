@@ -60,6 +60,10 @@ class ActionHead(ABC):
     def log_prob_and_entropy(self, logits: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Return log-probabilities (densities) of actions and entropies, both [P, N]."""
 
+    def differentiable_log_prob_and_entropy(self, logits: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the same by torch's own operations, which compilers read and which have derivatives of any order."""
+        return self.log_prob_and_entropy(logits, actions)
+
     @abstractmethod
     def log_prob(self, logits: Tensor, actions: Tensor) -> Tensor:
         """Return log-probabilities (densities) of actions, [P, N]."""
@@ -99,6 +103,11 @@ class CategoricalHead(ActionHead):
         """Return log softmax(logits)[action] and -sum p log p."""
         result: tuple[Tensor, Tensor] = _CategoricalLogProbAndEntropy.apply(logits.mT, actions)
         return result
+
+    def differentiable_log_prob_and_entropy(self, logits: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the same without the gradient written out."""
+        log_probs = torch.log_softmax(logits.mT, dim=1)
+        return log_probs.gather(1, actions[:, None])[:, 0], -(log_probs.exp() * log_probs).sum(dim=1)
 
     def log_prob(self, logits: Tensor, actions: Tensor) -> Tensor:
         """Return log softmax(logits)[action]."""

@@ -10,12 +10,14 @@ from torch import Tensor
 
 from roamrl.algorithms.learner_spec import PPOSettings
 from roamrl.algorithms.population.batch import Batch
-from roamrl.algorithms.population.losses import Minibatch, ppo_loss
+from roamrl.algorithms.population.compiled import compiled_gradient
+from roamrl.algorithms.population.gradient import LOSS_STATISTICS, BlockGradient, even_length, plain_gradient
+from roamrl.algorithms.population.losses import Minibatch
 from roamrl.algorithms.population.members import MemberHyper
 from roamrl.algorithms.population.modules.stacked import StackedModule
 from roamrl.algorithms.population.optimiser import StackedAdam
 
-STATISTICS = ("loss", "policy_loss", "value_loss", "entropy", "kl", "clip_fraction", "grad_norm")
+STATISTICS = (*LOSS_STATISTICS, "grad_norm")
 """What every update is described by."""
 
 BLOCK_ROWS = 4096
@@ -79,41 +81,50 @@ def _descend(
             batch.advantages,
             module.standardise_returns(batch.returns),
         )
+    of_block = compiled_gradient(module, ppo) if ppo.compiled else plain_gradient(module, ppo)
     gradient = torch.empty_like(module.weights, requires_grad=False)
     sums = torch.zeros(len(STATISTICS), module.members, device=gradient.device)
     count = min(ppo.minibatches, batch.rows)
     for _ in range(ppo.epochs):
         order = torch.randperm(batch.rows, generator=generator).to(gradient.device)
         for rows in order.tensor_split(count):
-            statistics = _gradient(module, whole.take(rows), members, ppo, gradient)
+            statistics = _gradient(module, whole.take(rows), members, of_block, gradient, even=ppo.compiled)
             statistics[-1] = optimiser.step(gradient, statistics[0], members.lr, members.max_grad_norm)
             sums += statistics
     return dict(zip(STATISTICS, sums, strict=True)), ppo.epochs * count
 
 
 def _gradient(
-    module: StackedModule, rows: Minibatch, members: MemberHyper, ppo: PPOSettings, gradient: Tensor
+    module: StackedModule,
+    rows: Minibatch,
+    members: MemberHyper,
+    of_block: BlockGradient,
+    gradient: Tensor,
+    *,
+    even: bool,
 ) -> Tensor:
     """Fill the gradient [P, D] of the loss on some rows, block by block, and return the statistics [S, P]."""
     count = rows.logp.shape[1]
     statistics = gradient.new_zeros(len(STATISTICS), module.members)
     gradient.zero_()
-    length = min(count, BLOCK_ROWS)
-    width = max(1, BLOCK_ROWS // length)
+    width, length = _block_shape(module.members, count, even=even)
     for first in range(0, module.members, width):
         block = slice(first, first + width)
-        weights = module.weights.detach()[block].requires_grad_()
-        clip, entropy_coeff = members.clip[block], members.entropy_coeff[block]
+        weights, clip, entropy_coeff = module.weights[block], members.clip[block], members.entropy_coeff[block]
         for start in range(0, count, length):
             piece = rows.block(block, slice(start, start + length))
             share = piece.logp.shape[1] / count
-            loss, parts = ppo_loss(module, weights, piece, clip, entropy_coeff, ppo)
-            (own,) = torch.autograd.grad(loss, weights, torch.full_like(loss, share))
-            gradient[block] += own
-            statistics[:-1, block].add_(
-                torch.stack([loss.detach(), *(parts[name] for name in STATISTICS[1:-1])]), alpha=share
-            )
+            own, described = of_block(weights, piece, clip, entropy_coeff)
+            gradient[block].add_(own, alpha=share)
+            statistics[:-1, block].add_(described, alpha=share)
     return statistics
+
+
+def _block_shape(members: int, rows: int, *, even: bool) -> tuple[int, int]:
+    """Return how many members, and rows of each, a block has; ``even`` avoids a last block of another shape."""
+    length = min(rows, BLOCK_ROWS)
+    width = min(members, max(1, BLOCK_ROWS // length))
+    return (even_length(members, width), even_length(rows, length)) if even else (width, length)
 
 
 def _explained_variance(batch: Batch) -> Tensor:

@@ -38,9 +38,13 @@ class Minibatch:
         """Return a view on some rows of some members."""
         return self._each(lambda column: column[members, rows])
 
+    @property
+    def columns(self) -> tuple[Tensor, ...]:
+        """All tensors, in the order of the attributes."""
+        return self.prepared, self.actions, self.logp, self.advantages, self.targets
+
     def _each(self, change: Callable[[Tensor], Tensor]) -> Minibatch:
-        columns = (self.prepared, self.actions, self.logp, self.advantages, self.targets)
-        return Minibatch(*(change(column) for column in columns))
+        return Minibatch(*(change(column) for column in self.columns))
 
 
 def ppo_loss(
@@ -70,6 +74,29 @@ def ppo_loss(
     """
     logits, values = module.evaluate(batch.prepared, weights)
     logp, entropies = module.head.log_prob_and_entropy(logits, batch.actions)
+    return surrogate_loss(logp, entropies, values, batch, clip, entropy_coeff, ppo.value_coeff)
+
+
+def surrogate_loss(
+    logp: Tensor,
+    entropies: Tensor,
+    values: Tensor,
+    batch: Minibatch,
+    clip: Tensor,
+    entropy_coeff: Tensor,
+    value_coeff: float,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return what :func:`ppo_loss` returns, from what the networks said of the rows.
+
+    Args:
+        logp: log pi(a|s), [P, n].
+        entropies: H, [P, n].
+        values: V, [P, n].
+        batch: The rows.
+        clip: c, [P].
+        entropy_coeff: [P].
+        value_coeff: Weight of the value loss.
+    """
     log_ratio = logp - batch.logp
     ratio = log_ratio.exp()
     with torch.no_grad():
@@ -80,7 +107,7 @@ def ppo_loss(
     policy_loss = -torch.where(gain.detach() <= ceiling, gain, ceiling).mean(dim=1)
     value_loss = (values - batch.targets).square().mean(dim=1)
     entropy = entropies.mean(dim=1)
-    loss = policy_loss + ppo.value_coeff * value_loss - entropy_coeff * entropy
+    loss = policy_loss + value_coeff * value_loss - entropy_coeff * entropy
     with torch.no_grad():
         parts = {
             "policy_loss": policy_loss.detach(),

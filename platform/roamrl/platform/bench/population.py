@@ -48,7 +48,7 @@ def learner(
             for seed in range(members)
         ),
         steady_phases(steps, envs, length),
-        PPOSettings(GAMMA, GAE_LAMBDA, EPOCHS, MINIBATCHES, VALUE),
+        PPOSettings(GAMMA, GAE_LAMBDA, EPOCHS, MINIBATCHES, VALUE, compiled=compiled),
     )
 
 

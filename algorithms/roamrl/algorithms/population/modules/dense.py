@@ -23,23 +23,28 @@ class Nonlinearity:
     Attributes:
         apply: From pre-activation to activation.
         backward: From the gradient of the activation, and what is kept, to that of the pre-activation.
+        plain: From pre-activation to activation, overwriting nothing.
         keeps_input: Whether the derivative is taken from the pre-activation instead of the activation.
     """
 
     apply: Callable[[Tensor], Tensor]
     backward: Callable[[Tensor, Tensor], Tensor]
+    plain: Callable[[Tensor], Tensor]
     keeps_input: bool = False
 
 
 _aten = torch.ops.aten
 NONLINEARITIES: Mapping[Activation, Nonlinearity] = {
-    "tanh": Nonlinearity(torch.tanh_, lambda gradient, kept: _aten.tanh_backward(gradient, kept, grad_input=gradient)),
+    "tanh": Nonlinearity(
+        torch.tanh_, lambda gradient, kept: _aten.tanh_backward(gradient, kept, grad_input=gradient), torch.tanh
+    ),
     "relu": Nonlinearity(
-        torch.relu_, lambda gradient, kept: _aten.threshold_backward(gradient, kept, 0, grad_input=gradient)
+        torch.relu_, lambda gradient, kept: _aten.threshold_backward(gradient, kept, 0, grad_input=gradient), torch.relu
     ),
     "silu": Nonlinearity(
         torch.nn.functional.silu,
         lambda gradient, kept: _aten.silu_backward(gradient, kept, grad_input=gradient),
+        torch.nn.functional.silu,
         keeps_input=True,
     ),
 }
@@ -91,6 +96,24 @@ def dense_outputs(inputs: Tensor, weights: Tensor, layout: Layout, nets: Sequenc
     """
     result: tuple[Tensor, ...] = _DenseNets.apply(inputs, weights, layout, tuple(nets))
     return result
+
+
+def differentiable_outputs(inputs: Tensor, weights: Tensor, layout: Layout, nets: Sequence[Net]) -> tuple[Tensor, ...]:
+    """Return what :func:`dense_outputs` returns by torch's own operations, for a compiler to fuse.
+
+    Products and biases stay apart: a compiler adds the bias together with what follows it.
+    """
+    named = layout.views(weights)
+    outputs = []
+    for net in nets:
+        features, activation = inputs, NONLINEARITIES[net.activation].plain
+        for layer in net.hidden:
+            features = activation(torch.bmm(features, named[f"{layer}.weight"]) + named[f"{layer}.bias"][:, None])
+        outputs += [
+            torch.bmm(named[f"{layer}.weight"].mT, features.mT) + named[f"{layer}.bias"][:, :, None]
+            for layer in net.outputs
+        ]
+    return tuple(outputs)
 
 
 class _DenseNets(torch.autograd.Function):

@@ -12,10 +12,10 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from roamrl.algorithms.bundle import ModuleSpec
-from roamrl.algorithms.population.distributions import action_head
-from roamrl.algorithms.population.modules.dense import Activation, Net, dense_outputs, output
-from roamrl.algorithms.population.modules.layout import Slot
-from roamrl.algorithms.population.modules.stacked import StackedModule
+from roamrl.algorithms.population.distributions import ActionHead, action_head
+from roamrl.algorithms.population.modules.dense import Activation, Net, dense_outputs, differentiable_outputs, output
+from roamrl.algorithms.population.modules.layout import Layout, Slot
+from roamrl.algorithms.population.modules.stacked import Evaluate, StackedModule
 from roamrl.envs.errors import InputError, unknown_name
 
 _WIDEST, _DEEPEST = 4096, 8
@@ -104,13 +104,23 @@ class StackedMLP(StackedModule):
     def evaluate(self, prepared: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits [p, N, A] and standardised values [p, N] of prepared observations [p, N, O], weights [p, D]."""
         logits, values = dense_outputs(prepared, weights, self.layout, self.nets)
-        return self._with_log_std(logits.mT, weights), values.squeeze(1)
+        return _with_log_std(self.head, self.layout, logits.mT, weights), values.squeeze(1)
+
+    def differentiable(self) -> Evaluate:
+        """Return :meth:`evaluate` by torch's own operations; it holds none of the members."""
+        nets, layout, head = self.nets, self.layout, self.head
+
+        def evaluate(prepared: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+            logits, values = differentiable_outputs(prepared, weights, layout, nets)
+            return _with_log_std(head, layout, logits.mT, weights), values.squeeze(1)
+
+        return evaluate
 
     def prepared_logits(self, prepared: Tensor) -> Tensor:
         """Return logits [P, N, A] of prepared observations [P, N, O]."""
         named = self.layout.views(self.weights)
         features, *_ = self.nets[0].features(prepared, named)
-        return self._with_log_std(output(features, named, "actor.head").mT, self.weights)
+        return _with_log_std(self.head, self.layout, output(features, named, "actor.head").mT, self.weights)
 
     def prepared_values(self, prepared: Tensor) -> Tensor:
         """Return standardised values [P, N] of prepared observations [P, N, O]."""
@@ -118,10 +128,11 @@ class StackedMLP(StackedModule):
         features, *_ = self.nets[-1].features(prepared, named)
         return output(features, named, "critic.head").squeeze(1)
 
-    def _with_log_std(self, logits: Tensor, weights: Tensor) -> Tensor:
-        if not self.head.log_stds:
-            return logits
-        return self.head.with_log_std(logits, self.layout.views(weights)["actor.log_std"])
+
+def _with_log_std(head: ActionHead, layout: Layout, logits: Tensor, weights: Tensor) -> Tensor:
+    if not head.log_stds:
+        return logits
+    return head.with_log_std(logits, layout.views(weights)["actor.log_std"])
 
 
 def _nets(config: MLPConfig) -> tuple[Net, ...]:

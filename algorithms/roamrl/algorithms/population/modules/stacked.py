@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -21,13 +21,16 @@ _OBSERVATION = "observations."
 _RETURN = "returns."
 _EPSILON = 1e-8
 
+Evaluate = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""From prepared observations [p, N, ..] and weights [p, D] to logits [p, N, A] and standardised values [p, N]."""
+
 
 class StackedModule(nn.Module, ABC):
     """P policies of one kind with weights, observation statistics and return statistics of their own.
 
     A kind implements :meth:`initialise`, :meth:`prepare`, :meth:`observe`, and on prepared observations
-    :meth:`evaluate`, :meth:`prepared_logits` and :meth:`prepared_values`. Nothing a member computes depends on another
-    member.
+    :meth:`evaluate`, :meth:`differentiable`, :meth:`prepared_logits` and :meth:`prepared_values`. Nothing a member
+    computes depends on another member.
 
     Attributes:
         spec: The members' common spec.
@@ -65,6 +68,10 @@ class StackedModule(nn.Module, ABC):
 
         The weights [p, D] are those of any members (a block of the population, members on their way to other tasks).
         """
+
+    @abstractmethod
+    def differentiable(self) -> Evaluate:
+        """Return :meth:`evaluate` by torch's own operations, which compilers read; it holds none of the members."""
 
     @abstractmethod
     def prepared_logits(self, prepared: Tensor) -> Tensor:

@@ -60,7 +60,7 @@ class Rollout:
 
 def join_members(rollouts: Sequence[Rollout]) -> Rollout:
     """Return one rollout of all members of some that have the same T and B, in their order."""
-    if len(rollouts) == 1:
+    if len(rollouts) == 1 and rollouts[0].obs.flags.writeable:  # what comes from another process is not
         return rollouts[0]
     starts = np.cumsum([0, *(rollout.members for rollout in rollouts)])
     ends = [np.add(rollout.final_at, [0, start, 0]) for rollout, start in zip(rollouts, starts, strict=False)]

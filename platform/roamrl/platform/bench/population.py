@@ -61,7 +61,7 @@ class Population:
         self.name = name
         self.spec = spec
         config = PopulationPPOConfig().population(learner=spec, iterations_per_report=iterations, torch_threads=1)
-        self._algorithm: Any = config.env_runners(num_env_runners=runners).build_algo()
+        self._algorithm: Any = config.env_runners(num_env_runners=runners, num_cpus_per_env_runner=0).build_algo()
         self._steps = iterations * spec.phases[0].rows * len(spec.members)
 
     def run(self) -> int:

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from roamrl.algorithms.learner_spec import LearnerSpec
+from roamrl.algorithms.rllib.config import quiet_ray
 from roamrl.cluster.errors import ClusterError
 from roamrl.cluster.variables import default_variables
 
-QUIET = {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_AIR_NEW_OUTPUT": "0"}
+QUIET = {"RAY_AIR_NEW_OUTPUT": "0"}
 
 
 def run_population_trials(specs: Sequence[LearnerSpec], at_once: int) -> tuple[float, list[float]]:
@@ -65,7 +66,7 @@ def _fit(
     from ray import tune
     from ray.tune import RunConfig
 
-    with tempfile.TemporaryDirectory(prefix="roamrl-bench-") as storage, default_variables(QUIET):
+    with tempfile.TemporaryDirectory(prefix="roamrl-bench-") as storage, default_variables(QUIET), quiet_ray():
         begun = time.perf_counter()
         results = tune.Tuner(
             trainable,

@@ -52,6 +52,8 @@ def test_bench_prints_tables_and_writes_json(
         (["spped"], "scale"),
         (["env", "--family", "slicing-v9"], "slicing-v1"),
         (["env", "--json", "/nowhere/at/all.json"], "/nowhere/at"),
+        (["env", "--figure", "growth.png"], "scale"),
+        (["scale", "--figure", "growth.xls"], ".png"),
     ],
 )
 def test_a_mistake_is_told_before_anything_runs(arguments: list[str], named: str, roamrl: Callable) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
@@ -26,12 +26,15 @@ SUITES: Mapping[str, Suite] = {
 """Suites in the order in which ``all`` runs them."""
 
 
-def run_benchmark(names: Sequence[str], effort: Effort) -> Benchmark:
+def run_benchmark(
+    names: Sequence[str], effort: Effort, keep: Callable[[Benchmark], None] = lambda _: None
+) -> Benchmark:
     """Run suites one after the other, with torch on one thread.
 
     Args:
         names: Keys of :data:`SUITES`.
         effort: How long to measure.
+        keep: Given all that is known after each suite, so that a later one's failure loses nothing.
     """
     begun = time.perf_counter()
     threads = torch.get_num_threads()
@@ -42,6 +45,7 @@ def run_benchmark(names: Sequence[str], effort: Effort) -> Benchmark:
         try:
             for name in names:
                 rows += SUITES[name](effort)
+                keep(Benchmark.of(rows, time.perf_counter() - begun))
         finally:
             torch.set_num_threads(threads)
     return Benchmark.of(rows, time.perf_counter() - begun)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from roamrl.platform.bench.measure import Row
     from roamrl.platform.bench.result import Benchmark
 
+FIGURE_KINDS = (".png", ".svg", ".pdf")
 SUITE_NAMES = ("env", "rollout", "train", "scale", "all")
 
 
@@ -23,6 +24,9 @@ def bench(
     suite: Annotated[str, typer.Argument(metavar="[env|rollout|train|scale|all]", help="What to measure.")] = "all",
     family: Annotated[str, typer.Option(help="Family measured beside the toy.")] = "slicing-v1",
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON.")] = None,
+    figure: Annotated[
+        Path | None, typer.Option("--figure", metavar="FILE", help="Draw how cost grows (scale, all).")
+    ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of interleaved turns.")] = 5,
     quick: Annotated[bool, typer.Option("--quick", help="Some three minutes: shorter turns, fewer sizes.")] = False,
 ) -> None:
@@ -33,8 +37,12 @@ def bench(
     if suite not in SUITE_NAMES:
         raise unknown_name("benchmark", suite, SUITE_NAMES)
     get_family(family)
-    if json_file is not None and not json_file.absolute().parent.is_dir():
-        raise InputError(f"there is no folder {json_file.absolute().parent} for --json; make it first")
+    for option, file in (("--json", json_file), ("--figure", figure)):
+        if file is not None and not file.absolute().parent.is_dir():
+            raise InputError(f"there is no folder {file.absolute().parent} for {option}; make it first")
+    if figure is not None and (suite not in ("scale", "all") or figure.suffix not in FIGURE_KINDS):
+        kinds = ", ".join(FIGURE_KINDS)
+        raise InputError(f"--figure draws what 'scale' and 'all' measure into a file that ends in {kinds}")
     from rich.console import Console
 
     from roamrl.platform.bench.run import SUITES, run_benchmark
@@ -48,14 +56,22 @@ def bench(
         family=family,
         say=lambda what: console.print(what),
     )
-    result = run_benchmark(tuple(SUITES) if suite == "all" else (suite,), effort)
-    if json_file is not None:
-        import json
+    names = tuple(SUITES) if suite == "all" else (suite,)
+    result = run_benchmark(names, effort, lambda known: _write(known, json_file))
+    if figure is not None:
+        from roamrl.platform.bench.figure import write_growth
 
-        from roamrl.envs.atomic_file import write_atomically
-
-        write_atomically(json_file, (json.dumps(result.to_json(), indent=2) + "\n").encode())
+        write_growth(result.rows, figure)
     _print(result)
+
+
+def _write(result: Benchmark, file: Path | None) -> None:
+    import json
+
+    from roamrl.envs.atomic_file import write_atomically
+
+    if file is not None:
+        write_atomically(file, (json.dumps(result.to_json(), indent=2) + "\n").encode())
 
 
 def _print(result: Benchmark) -> None:

@@ -71,7 +71,9 @@ def random_actions(work: Work, count: int, rng: np.random.Generator) -> NDArray[
 
 
 def env_suite(effort: Effort) -> Sequence[Row]:
-    """Measure the family's default cell, and for ``slicing-v1`` one with twelve users a slice."""
+    """Measure the family's default cell, and for ``slicing-v1`` one with twelve users a slice, and where time goes."""
+    from roamrl.platform.bench.suites.parts import parts_rows
+
     works = [(family_work(effort.family), 100_000.0)]
     if effort.family == "slicing-v1":
         works.append((family_work(effort.family, BUSY, "slicing-12"), 70_000.0))
@@ -87,4 +89,6 @@ def env_suite(effort: Effort) -> Sequence[Row]:
         )
         for contender in contenders:
             contender.close()
+        if effort.family == "slicing-v1":
+            rows += parts_rows(effort, work)
     return rows

@@ -16,7 +16,7 @@ LEARNED, STEPPED, CLOCKED = "learned steps/s/core", "env steps/s/core", "learned
 MEMBERS = (1, 4, 16, 64, 256)
 ENVS = (1, 4, 16, 64)
 USERS = (2, 6, 12)
-SLICES = (1, 2, 3, 4)
+SLICES = (2, 3, 4)
 RUNNERS = (0, 1, 2)
 LENGTH = 64
 

@@ -119,18 +119,21 @@ class SlicingEnv(BatchedEnv):
             rewards,
             measured,
         )
+        where = self._where(rows)
         if self.config.history > 1:
-            self._frames[rows, :-1] = self._frames[rows, 1:]
-        self._frames[rows, -1] = self._features[rows].reshape(len(rows), self._frames.shape[2])
+            self._frames[where, :-1] = self._frames[where, 1:]
+        self._frames[where, -1] = self._features[where].reshape(len(rows), self._frames.shape[2])
 
     def _advance(self, actions: NDArray[Any], active: NDArray[np.bool_]) -> None:
         rows = self._all_rows[active]
-        self._measured[~active] = 0.0
-        self._shares[rows] = self._to_shares(actions)[rows]
+        where = self._where(rows)
+        if len(rows) < self.num_envs:
+            self._measured[~active] = 0.0
+        self._shares[where] = self._to_shares(actions)[where]
         self._run(rows, self._rewards, self._measured)
         slices = self._shares.shape[1]
         played = self.users.lanes["window"][::slices] - self.config.warmup_windows
-        self._truncated[rows] = played[rows] >= self.config.episode_windows
+        self._truncated[where] = played[where] >= self.config.episode_windows
 
     def _to_shares(self, actions: NDArray[Any]) -> NDArray[np.float64]:
         if self.config.action == "continuous":
@@ -142,9 +145,14 @@ class SlicingEnv(BatchedEnv):
         return np.asarray(self.allocations[actions])
 
     def _observe(self, rows: NDArray[np.int64]) -> None:
+        where = self._where(rows)
         seen = self._frames.shape[1] * self._frames.shape[2]
-        self._obs[rows, :seen] = self._frames[rows].reshape(len(rows), seen)
-        self._obs[rows, seen:] = self._observed[self._task_rows[rows]]
+        self._obs[where, :seen] = self._frames[where].reshape(len(rows), seen)
+        self._obs[where, seen:] = self._observed[self._task_rows[where]]
+
+    def _where(self, rows: NDArray[np.int64]) -> NDArray[np.int64] | slice:
+        """Return these rows as NumPy finds them fastest: all of them, as nearly always, as a slice."""
+        return slice(None) if len(rows) == self.num_envs else rows
 
     def _arrays(self) -> State:
         state: State = {f"users.{name}": array for name, array in self.users._asdict().items()}

@@ -69,7 +69,7 @@ def run_study(
         InputError: If the study, the folder or the store cannot be used.
     """
     with recorded_run(study, out, address, fresh, store, progress or NoProgress()) as state:
-        _announce(state)
+        announce(state)
         reference_stage(state)
         pretrain(state)
         tune(state)
@@ -133,9 +133,10 @@ def write_tables(folder: RunFolder, failures: Sequence[Failure]) -> None:
     folder.write_failures(list(failures))
 
 
-def _announce(state: RunState) -> None:
+def announce(state: RunState, stages: Sequence[str] | None = None) -> None:
+    """Tell the progress how much there is to do, in some stages or all."""
     finished = state.folder.finished()
-    rows = plan_study(state.study).rows()
+    rows = [row for row in plan_study(state.study).rows() if stages is None or row.stage in stages]
     windows = sum(row.windows for row in rows) - sum(entry.get("windows", 0) for entry in finished.values())
     state.progress.start(max(0, sum(row.units for row in rows) - len(finished)), max(0, windows))
 

@@ -12,7 +12,7 @@ from roamrl.envs.canonical import JSON
 from roamrl.envs.errors import InputError
 from roamrl.platform.study.load import check_study
 from roamrl.platform.study.progress import NoProgress, Progress
-from roamrl.platform.study.run import recorded_run, write_tables
+from roamrl.platform.study.run import announce, recorded_run, write_tables
 from roamrl.platform.study.schema import Study
 from roamrl.platform.study.stages import pretrain, reference_stage
 
@@ -90,6 +90,7 @@ def train_one(
         progress: Told of the run's course.
     """
     with recorded_run(study, out, address, fresh, store, progress or NoProgress()) as state:
+        announce(state, ("references", "pretrain"))
         reference_stage(state)
         pretrain(state)
         write_tables(state.folder, state.failures)

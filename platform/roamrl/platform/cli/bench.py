@@ -28,7 +28,7 @@ def bench(
         Path | None, typer.Option("--figure", metavar="FILE", help="Draw how cost grows (scale, all).")
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of interleaved turns.")] = 5,
-    quick: Annotated[bool, typer.Option("--quick", help="Some three minutes: shorter turns, fewer sizes.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Some two minutes: shorter turns, fewer sizes.")] = False,
 ) -> None:
     """Measure speed against other libraries, in turns."""
     from roamrl.envs.errors import InputError, unknown_name
@@ -51,7 +51,7 @@ def bench(
     console = Console(stderr=True, highlight=False)
     effort = Effort(
         rounds=min(rounds, 3) if quick else rounds,
-        seconds=0.3 if quick else 1.0,
+        seconds=0.2 if quick else 1.0,
         quick=quick,
         family=family,
         say=lambda what: console.print(what),

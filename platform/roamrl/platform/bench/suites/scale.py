@@ -29,7 +29,7 @@ def scale_suite(effort: Effort) -> Sequence[Row]:
 
 def _members(effort: Effort) -> list[Row]:
     work = toy_work()
-    sizes = (1, 16, 64) if effort.quick else MEMBERS
+    sizes = (1, 64) if effort.quick else MEMBERS
     effort.say(f"scale: populations of {', '.join(map(str, sizes))}")
     contenders = [Population(f"members-{size}", learner(work, size, 16, LENGTH)) for size in sizes]
     return _rates(effort, work, contenders, LEARNED)

@@ -27,8 +27,8 @@ FEW, MANY, OVERHEAD_S = 2, 6, 2.0
 def startup_rows(effort: Effort) -> Sequence[Row]:
     """Measure imports, peak memory and the overhead of a trial."""
     effort.say("start-up: imports, memory, trials")
-    rows = [*_imports(max(effort.rounds, 5)), _memory()]
-    return rows if effort.quick else [*rows, _overhead()]
+    rows = _imports(max(effort.rounds, 3))
+    return rows if effort.quick else [*rows, _memory(), _overhead()]
 
 
 def _imports(rounds: int) -> list[Row]:

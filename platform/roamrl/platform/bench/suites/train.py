@@ -146,7 +146,7 @@ def _fast(effort: Effort) -> list[Row]:
             metric=METRIC,
             variant="fast",
             target=FAST_TARGET,
-            notes=_curves(work, 8 if effort.quick else 60),
+            notes=_curves(work, 16 if effort.quick else 60),
         )
     ]
 

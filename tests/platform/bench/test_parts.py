@@ -21,5 +21,4 @@ def test_the_same_windows_are_played_again():
 def test_parts_make_up_a_step():
     rows = parts_rows(Effort(rounds=1, seconds=0.1), family_work("slicing-v1"))
     assert sum(row.value for row in rows) == pytest.approx(1.0)
-    drawn, served, _ = (row.value for row in rows)
-    assert 0.1 < drawn < 0.6 and 0.3 < served < 0.9
+    assert [row.variant.split()[0] for row in rows] == ["users,", "service", "reward,"]

@@ -12,7 +12,7 @@ def test_references_are_scored_between_trivial_and_oracle(roamrl: Callable) -> N
     rows = {row["name"]: row for row in json.loads(answer.out)}
     assert rows["equal-split"]["score"] == 0.0 and rows["oracle"]["score"] == 1.0
     assert 0.0 < rows["demand"]["score"] < rows["oracle-window"]["score"] < 1.02
-    assert rows["oracle"]["cpu_ms"] > rows["demand"]["cpu_ms"] > 0.0
+    assert all(row["cpu_ms"] > 0.0 for row in rows.values())
     assert all(0.0 <= row["violation_rate"] <= 1.0 for row in rows.values())
 
 

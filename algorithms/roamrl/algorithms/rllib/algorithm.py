@@ -154,8 +154,8 @@ class PopulationPPO(Algorithm):
         )
         if len(answers) != (remote or 1):
             raise LostRunnerError(
-                f"{len(answers)} of {remote} environment runners answered; their processes ended. Training goes on "
-                "from the last checkpoint when the same command is given again"
+                f"{len(answers)} of {remote or 1} environment runners answered; their processes ended. Training goes "
+                "on from the last checkpoint when the same command is given again"
             )
         return [answer for _, answer in sorted(answers, key=lambda pair: pair[0])]
 

@@ -64,7 +64,8 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
     def __init__(self, *, config: AlgorithmConfig, **kwargs: Any) -> None:
         super().__init__(config=config, **kwargs)
         whole = self.config.source().load()
-        self.share = _share(self.worker_index, self.config.num_env_runners, len(whole.members))
+        self._population = len(whole.members)
+        self.share = _share(self.worker_index, self.config.num_env_runners, self._population)
         self.spec = dataclasses.replace(whole, members=whole.members[self.share])
         self.module: PopulationModule | None = None
         self.player: Player | None = None
@@ -120,7 +121,7 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
     def get_spaces(self) -> dict[str, tuple[spaces.Space[Any], spaces.Space[Any]]]:
         """Return one sub-environment's spaces, and those of all members together, which the module has."""
         single = (self.spec.module.observation_space, self.spec.module.action_space)
-        members = len(self.config.source().load().members)
+        members = self._population
         stacked = (batch_space(single[0], members), batch_space(single[1], members))
         return {INPUT_ENV_SPACES: stacked, INPUT_ENV_SINGLE_SPACES: single, DEFAULT_MODULE_ID: stacked}
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from roamrl.algorithms.bundle import ModuleSpec, PolicyBundle
+from roamrl.algorithms.teaching import Teaching
 from roamrl.envs.errors import InputError
 from roamrl.envs.task import Task
 
@@ -51,6 +52,7 @@ class MemberSpec:
         entropy_coeff: Weight of the entropy bonus.
         clip: PPO's clip range.
         max_grad_norm: Bound on the member's own gradient norm.
+        teaching: Teachers that act for it or are imitated by it; None for none.
     """
 
     seed: int
@@ -62,6 +64,7 @@ class MemberSpec:
     entropy_coeff: float = 0.01
     clip: float = 0.2
     max_grad_norm: float = 0.5
+    teaching: Teaching | None = None
 
 
 @dataclass(frozen=True)

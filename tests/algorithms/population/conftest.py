@@ -16,6 +16,7 @@ from roamrl.algorithms.population.batch import build_batch
 from roamrl.algorithms.population.fit import fit
 from roamrl.algorithms.population.members import MemberHyper, start_population
 from roamrl.algorithms.population.rollout import Rollout
+from roamrl.algorithms.population.teachers import Teachers
 
 Spoil = Callable[[int, Rollout], None]
 
@@ -57,6 +58,7 @@ class Run:
         self.spec = spec
         self.module, self.optimiser = start_population(spec)
         self.hyper = MemberHyper.of(spec.members)
+        self.teachers = Teachers.of(spec)
         seeds = [member.seed for member in spec.members]
         self.noise = noise_generators(seeds)
         self.world = Chase(seeds, spec.phases[0].envs_per_member)
@@ -85,8 +87,10 @@ class Run:
             rollout = self.rollout()
             spoil(iteration, rollout)
             self.rewards.append(rollout.rewards.mean(axis=(0, 2)))
-            batch = build_batch(self.module, rollout, self.spec.ppo)
-            self.stats.append(fit(self.module, self.optimiser, batch, self.hyper, self.spec.ppo, self.generator))
+            batch = build_batch(self.module, rollout, self.spec.ppo, self.teachers)
+            self.stats.append(
+                fit(self.module, self.optimiser, batch, self.hyper, self.spec.ppo, self.generator, self.teachers)
+            )
         return self
 
 

@@ -121,7 +121,7 @@ from gymnasium import spaces
 from roamrl.algorithms.bundle import ModuleSpec
 from roamrl.algorithms.learner_spec import PPOSettings
 from roamrl.algorithms.population.compiled import compiled_gradient
-from roamrl.algorithms.population.losses import Minibatch
+from roamrl.algorithms.population.losses import LossWeights, Minibatch
 from roamrl.algorithms.population.modules.build import build_module
 from roamrl.envs.errors import InputError
 
@@ -129,7 +129,7 @@ module = build_module(ModuleSpec("mlp", spaces.Box(-1, 1, (3,)), spaces.Discrete
 numbers = torch.zeros(1, 8)
 rows = Minibatch(torch.zeros(1, 8, 3), torch.zeros(1, 8, dtype=torch.int64), numbers, numbers, numbers)
 try:
-    compiled_gradient(module, PPOSettings(compiled=True))(module.weights, rows, torch.ones(1), torch.ones(1))
+    compiled_gradient(module, PPOSettings(compiled=True))(module.weights, rows, LossWeights(*torch.ones(4, 1)))
 except InputError as error:
     print("refused:", error)
 """

@@ -10,7 +10,7 @@ from roamrl.algorithms.learner_spec import MemberSpec, PPOSettings
 from roamrl.algorithms.population import fit as fit_module
 from roamrl.algorithms.population.acting import StackedPolicy
 from roamrl.algorithms.population.batch import build_batch
-from roamrl.algorithms.population.losses import Minibatch, ppo_loss
+from roamrl.algorithms.population.losses import LossWeights, Minibatch, ppo_loss
 from roamrl.algorithms.population.modules.build import build_module, to_bundle
 from roamrl.envs.errors import InputError
 
@@ -31,7 +31,8 @@ def test_the_loss_and_its_gradient_are_the_papers_formula(discrete):
     module = build_module(discrete, [1, 2])
     batch = minibatch(module)
     clip, bonus = torch.tensor([0.1, 0.3]), torch.tensor([0.0, 0.05])
-    loss, parts = ppo_loss(module, module.weights, batch, clip, bonus, PPOSettings(value_coeff=0.7))
+    by = LossWeights(clip, bonus, torch.ones(2), torch.zeros(2))
+    loss, parts = ppo_loss(module, module.weights, batch, by, PPOSettings(value_coeff=0.7))
     logits, values = module.evaluate(batch.prepared, module.weights)
     policy = torch.distributions.Categorical(logits=logits)
     ratio = (policy.log_prob(batch.actions) - batch.logp).exp()

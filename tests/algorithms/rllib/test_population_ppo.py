@@ -8,7 +8,7 @@ import torch
 from roamrl.algorithms.bundle import ModuleSpec
 from roamrl.algorithms.learner_spec import LearnerSpec, MemberSpec, Phase
 from roamrl.algorithms.population.batch import build_batch
-from roamrl.algorithms.population.losses import Minibatch, ppo_loss
+from roamrl.algorithms.population.losses import LossWeights, Minibatch, ppo_loss
 from roamrl.algorithms.rllib.config import PopulationPPOConfig
 from roamrl.algorithms.rllib.learner_folder import write_learner
 from roamrl.algorithms.rllib.outcome import read_curve, read_done, read_snapshot
@@ -215,7 +215,8 @@ def test_rllibs_own_loss_hook_gives_the_engines_loss(local_ray, toy_learner):
     )
     member = learner.spec.members[0]
     clip, entropy = torch.full((2,), member.clip), torch.full((2,), member.entropy_coeff)
-    own, _ = ppo_loss(learner.stacked, learner.stacked.weights, rows, clip, entropy, learner.spec.ppo)
+    by = LossWeights(clip, entropy, torch.ones(2), torch.zeros(2))
+    own, _ = ppo_loss(learner.stacked, learner.stacked.weights, rows, by, learner.spec.ppo)
     torch.testing.assert_close(loss, own.sum())
     with torch.no_grad():
         out = learner.module["default_policy"].forward_train({"obs": batch.obs.transpose(0, 1)})

@@ -49,7 +49,7 @@ def test_trials_run_reuse_their_process_and_survive_its_death(local_ray, tmp_pat
     for name, folder in zip("abc", folders, strict=True):
         own = tmp_path / f"local-{name}"
         own.mkdir()
-        for file in ("learner.json", "initial.safetensors"):
+        for file in ("learner.json", "policies.safetensors"):
             (own / file).write_bytes((tmp_path / name / file).read_bytes())
         algorithm = PopulationPPO({"folder": str(own), "env": "CartPole-v1"})
         while not algorithm.train()["done"]:

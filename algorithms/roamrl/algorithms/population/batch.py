@@ -1,4 +1,4 @@
-"""From a rollout to a learning batch: values in one pass, generalised advantages, per-member normalisation."""
+"""From a rollout to a learning batch: values in one pass, advantages, per-member normalisation, imitation targets."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from roamrl.algorithms.learner_spec import PPOSettings
 from roamrl.algorithms.population.modules.stacked import StackedModule
 from roamrl.algorithms.population.rollout import Rollout
+from roamrl.algorithms.population.teachers import Teachers
 
 _EPSILON = 1e-8
 
@@ -24,10 +25,12 @@ class Batch:
     Attributes:
         obs: [P, N, *O] float32, as the environment gave them.
         actions: [P, N, *A].
-        logp: Log-probabilities under the acting policy, [P, N].
-        advantages: Normalised to mean 0 and deviation 1 within each member, [P, N].
+        logp: Log-probabilities under the members' policies before learning, [P, N].
+        advantages: Normalised to mean 0 and deviation 1 within each member, times the row's importance where teachers
+            acted, [P, N].
         returns: Targets of the critic in units of return, [P, N].
         values: The critic's values before learning, in units of return, [P, N].
+        imitation: What the members' policies shall become on these observations, [P, N, K]; None without teachers.
     """
 
     obs: Tensor
@@ -36,6 +39,7 @@ class Batch:
     advantages: Tensor
     returns: Tensor
     values: Tensor
+    imitation: Tensor | None = None
 
     @property
     def rows(self) -> int:
@@ -44,14 +48,16 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch on a device."""
-        return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved: dict[str, Any] = {name: c if c is None else c.to(device) for name, c in columns.items()}
+        return Batch(**moved)
 
 
-def build_batch(module: StackedModule, rollout: Rollout, ppo: PPOSettings) -> Batch:
+def build_batch(module: StackedModule, rollout: Rollout, ppo: PPOSettings, teachers: Teachers | None = None) -> Batch:
     """Turn a rollout into a batch on the module's device; changes nothing.
 
     A truncated episode is bootstrapped from the observation in which it ended, a terminated one not at all, one still
-    running from the observation after the last step.
+    running from the observation after the last step. Teachers, if given, say what to imitate on every observation.
     """
     device = module.weights.device
     obs = torch.from_numpy(_member_major(rollout.obs)).to(device)
@@ -64,17 +70,19 @@ def build_batch(module: StackedModule, rollout: Rollout, ppo: PPOSettings) -> Ba
         rollout.terminated,
         rollout.truncated,
         ppo.gae_lambda,
+        rollout.importance,
     )
+    weighted = advantages if rollout.importance is None else advantages * rollout.importance
     flat = {
         "actions": rollout.actions,
         "logp": rollout.logp,
         "advantages": advantages,
-        "returns": advantages + values,
+        "returns": weighted + values,
         "values": values,
     }
     columns = {name: torch.from_numpy(_member_major(array)).to(device) for name, array in flat.items()}
-    columns["advantages"] = _normalised(columns["advantages"])
-    return Batch(obs=obs, **columns)
+    columns["advantages"] = _normalised(columns["advantages"], rollout)
+    return Batch(obs=obs, imitation=None if teachers is None else teachers.target(obs), **columns)
 
 
 def generalised_advantages(
@@ -85,11 +93,16 @@ def generalised_advantages(
     terminated: NDArray[np.bool_],
     truncated: NDArray[np.bool_],
     gae_lambda: float,
+    importance: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
     """Return generalised advantages (Schulman et al., 2016, eq. 16), all arrays [T, ..].
 
     delta_t = r_t + d_t V(s_t+1) (1 - terminated_t) - V(s_t);
-    A_t = delta_t + lambda d_t (1 - terminated_t)(1 - truncated_t) A_t+1.
+    A_t = delta_t + lambda d_t (1 - terminated_t)(1 - truncated_t) rho_t+1 A_t+1.
+
+    rho = min(1, pi(a|s) / mu(a|s)) corrects for actions that others (mu) took: V-trace with both bounds 1 and traces
+    lambda rho (Espeholt et al., ICML 2018, eq. 1 and remark 2), where rho_t A_t = v_t - V(s_t). With rho = 1 it is
+    generalised advantage estimation.
 
     Args:
         rewards: r_t.
@@ -99,9 +112,12 @@ def generalised_advantages(
         terminated: Whether nothing follows.
         truncated: Whether the episode was cut.
         gae_lambda: lambda.
+        importance: rho; None for 1.
     """
     advantages = rewards + discounts * np.where(terminated, 0, next_values) - values
     decay = gae_lambda * discounts * ~(terminated | truncated)
+    if importance is not None:
+        decay[:-1] *= importance[1:]
     for step in range(len(rewards) - 2, -1, -1):
         advantages[step] += decay[step] * advantages[step + 1]
     return advantages
@@ -151,6 +167,13 @@ def _member_major(array: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(array.swapaxes(0, 1)).reshape(members, steps * envs, *array.shape[3:])
 
 
-def _normalised(advantages: Tensor) -> Tensor:
-    var, mean = torch.var_mean(advantages, dim=1, correction=0, keepdim=True)
-    return (advantages - mean) / (var.sqrt() + _EPSILON)
+def _normalised(advantages: Tensor, rollout: Rollout) -> Tensor:
+    """Standardise advantages [P, N]; where teachers acted, rows count and come out by their importance."""
+    if rollout.importance is None:
+        var, mean = torch.var_mean(advantages, dim=1, correction=0, keepdim=True)
+        return (advantages - mean) / (var.sqrt() + _EPSILON)
+    importance = torch.from_numpy(_member_major(rollout.importance)).to(advantages.device)
+    share = importance / importance.sum(dim=1, keepdim=True).clamp(min=_EPSILON)
+    mean = (share * advantages).sum(dim=1, keepdim=True)
+    var = (share * (advantages - mean).square()).sum(dim=1, keepdim=True)
+    return importance * (advantages - mean) / (var.sqrt() + _EPSILON)

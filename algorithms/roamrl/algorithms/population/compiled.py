@@ -21,7 +21,7 @@ from torch import Tensor
 from roamrl.algorithms.learner_spec import PPOSettings
 from roamrl.algorithms.population.distributions import ActionHead
 from roamrl.algorithms.population.gradient import LOSS_STATISTICS, BlockGradient
-from roamrl.algorithms.population.losses import Minibatch, surrogate_loss
+from roamrl.algorithms.population.losses import LossWeights, Minibatch, surrogate_loss
 from roamrl.algorithms.population.modules.stacked import Evaluate, StackedModule
 from roamrl.envs.errors import InputError
 
@@ -49,21 +49,20 @@ def compiled_gradient(module: StackedModule, ppo: PPOSettings) -> BlockGradient:
 
 
 def _program(evaluate: Evaluate, head: ActionHead, value_coeff: float) -> BlockGradient:
-    def summed_loss(
-        weights: Tensor, columns: tuple[Tensor, ...], clip: Tensor, entropy_coeff: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def summed_loss(weights: Tensor, columns: tuple[Tensor, ...], by: LossWeights) -> tuple[Tensor, Tensor]:
         rows = Minibatch(*columns)
         logits, values = evaluate(rows.prepared, weights)
         logp, entropies = head.differentiable_log_prob_and_entropy(logits, rows.actions)
-        loss, parts = surrogate_loss(logp, entropies, values, rows, clip, entropy_coeff, value_coeff)
+        imitation = None if rows.imitation is None else head.cross_entropy(rows.imitation, logits)
+        loss, parts = surrogate_loss(logp, entropies, values, imitation, rows, by, value_coeff)
         return loss.sum(), torch.stack([loss.detach(), *(parts[name] for name in LOSS_STATISTICS[1:])])
 
     compiled = _compile(torch.func.grad(summed_loss, has_aux=True))
 
-    def gradient(weights: Tensor, rows: Minibatch, clip: Tensor, entropy_coeff: Tensor) -> tuple[Tensor, Tensor]:
+    def gradient(weights: Tensor, rows: Minibatch, by: LossWeights) -> tuple[Tensor, Tensor]:
         try:
             with torch.no_grad():
-                return compiled(weights.detach(), rows.columns, clip, entropy_coeff)
+                return compiled(weights.detach(), rows.columns, by)
         except _compiler_errors() as error:
             raise InputError(_explanation(error)) from error
 

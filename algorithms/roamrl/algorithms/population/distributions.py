@@ -69,6 +69,14 @@ class ActionHead(ABC):
         """Return log-probabilities (densities) of actions, [P, N]."""
 
     @abstractmethod
+    def imitation_target(self, logits: Tensor) -> Tensor:
+        """Return the even mixture of T policies with logits [P, T, N, A] as :meth:`cross_entropy` takes it."""
+
+    @abstractmethod
+    def cross_entropy(self, target: Tensor, logits: Tensor) -> Tensor:
+        """Return the cross-entropy [P, N] of policies with logits [P, N, A] to targets [P, N, K]."""
+
+    @abstractmethod
     def to_env(self, actions: NDArray[Any]) -> NDArray[Any]:
         """Return the engine's actions as the environment takes them."""
 
@@ -112,6 +120,14 @@ class CategoricalHead(ActionHead):
     def log_prob(self, logits: Tensor, actions: Tensor) -> Tensor:
         """Return log softmax(logits)[action]."""
         return logits.gather(-1, actions.unsqueeze(-1)).squeeze(-1) - logits.logsumexp(dim=-1)
+
+    def imitation_target(self, logits: Tensor) -> Tensor:
+        """Return the mixture's probabilities, [P, N, A]."""
+        return torch.softmax(logits.mT, dim=-2).mean(dim=1).mT
+
+    def cross_entropy(self, target: Tensor, logits: Tensor) -> Tensor:
+        """Return -sum_a target_a log softmax(logits)_a."""
+        return -(target.mT * torch.log_softmax(logits.mT, dim=1)).sum(dim=1)
 
     def to_env(self, actions: NDArray[Any]) -> NDArray[Any]:
         """Count from the space's start."""
@@ -178,6 +194,20 @@ class GaussianHead(ActionHead):
     def log_prob(self, logits: Tensor, actions: Tensor) -> Tensor:
         """Return the log-density of actions."""
         return self.log_prob_and_entropy(logits, actions)[0]
+
+    def imitation_target(self, logits: Tensor) -> Tensor:
+        """Return the mixture's K means and K variances, [P, N, 2K]: all the cross-entropy to a normal depends on."""
+        mean, log_std = self._moments(logits)
+        middle = mean.mean(dim=1)
+        spread = (2.0 * log_std).exp().mean(dim=1) + (mean - middle[:, None]).square().mean(dim=1)
+        return torch.cat([middle, spread], dim=-1)
+
+    def cross_entropy(self, target: Tensor, logits: Tensor) -> Tensor:
+        """Return sum_k log sigma_k + (variance_k + (mean_k - mu_k)^2) / (2 sigma_k^2) + log(2 pi) / 2."""
+        mean, log_std = self._moments(logits)
+        wanted, variance = target.chunk(2, dim=-1)
+        distance = (variance + (wanted - mean).square()) * (-2.0 * log_std).exp()
+        return (log_std + 0.5 * distance + 0.5 * _LOG_TWO_PI).sum(dim=-1)
 
     def to_env(self, actions: NDArray[Any]) -> NDArray[Any]:
         """Clip to the Box."""

@@ -12,10 +12,11 @@ from roamrl.algorithms.learner_spec import PPOSettings
 from roamrl.algorithms.population.batch import Batch
 from roamrl.algorithms.population.compiled import compiled_gradient
 from roamrl.algorithms.population.gradient import LOSS_STATISTICS, BlockGradient, even_length, plain_gradient
-from roamrl.algorithms.population.losses import Minibatch
+from roamrl.algorithms.population.losses import LossWeights, Minibatch
 from roamrl.algorithms.population.members import MemberHyper
 from roamrl.algorithms.population.modules.stacked import StackedModule
 from roamrl.algorithms.population.optimiser import StackedAdam
+from roamrl.algorithms.population.teachers import Teachers
 
 STATISTICS = (*LOSS_STATISTICS, "grad_norm")
 """What every update is described by."""
@@ -32,6 +33,7 @@ def fit(
     members: MemberHyper,
     ppo: PPOSettings,
     generator: torch.Generator,
+    teachers: Teachers | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Learn from a batch, then take its observations into the running statistics.
 
@@ -46,17 +48,19 @@ def fit(
         members: Per-member settings.
         ppo: Shared settings.
         generator: A CPU generator of the minibatch permutations, which all members share.
+        teachers: Whose imitation the batch asks for, by their schedules; None for none.
 
     Returns:
         Per member, [P]: the means over the updates of ``loss``, ``policy_loss``, ``value_loss``, ``entropy``, ``kl``,
-        ``clip_fraction`` and ``grad_norm``, ``explained_variance`` of the critic before learning, and ``skipped``, the
-        updates left out because the loss or gradient was not finite.
+        ``clip_fraction``, ``imitation`` and ``grad_norm``, ``explained_variance`` of the critic before learning, and
+        ``skipped``, the updates left out because the loss or gradient was not finite.
     """
     held, all_held = optimiser.held()
     if ppo.normalise_values:
         module.observe_returns(batch.returns, all_held)
     skipped = optimiser.skipped.clone()
-    sums, updates = _descend(module, optimiser, batch, members, ppo, generator)
+    by = _loss_weights(members, teachers, int(optimiser.env_steps[0]) if teachers is not None else 0)
+    sums, updates = _descend(module, optimiser, batch, members, by, ppo, generator)
     module.observe(batch.obs, held)
     optimiser.advance(batch.rows)
     stats = {name: total / updates for name, total in sums.items()}
@@ -65,11 +69,22 @@ def fit(
     return {name: value.cpu().numpy() for name, value in stats.items()}
 
 
+def _loss_weights(members: MemberHyper, teachers: Teachers | None, steps: int) -> LossWeights:
+    if teachers is None:
+        return LossWeights(
+            members.clip, members.entropy_coeff, torch.ones_like(members.clip), torch.zeros_like(members.clip)
+        )
+    device = members.clip.device
+    reinforce, imitate = teachers.reinforce(steps).to(device), teachers.imitate(steps).to(device)
+    return LossWeights(members.clip, members.entropy_coeff, reinforce, imitate)
+
+
 def _descend(
     module: StackedModule,
     optimiser: StackedAdam,
     batch: Batch,
     members: MemberHyper,
+    by: LossWeights,
     ppo: PPOSettings,
     generator: torch.Generator,
 ) -> tuple[dict[str, Tensor], int]:
@@ -80,6 +95,7 @@ def _descend(
             batch.logp,
             batch.advantages,
             module.standardise_returns(batch.returns),
+            batch.imitation,
         )
     of_block = compiled_gradient(module, ppo) if ppo.compiled else plain_gradient(module, ppo)
     gradient = torch.empty_like(module.weights, requires_grad=False)
@@ -88,7 +104,7 @@ def _descend(
     for _ in range(ppo.epochs):
         order = torch.randperm(batch.rows, generator=generator).to(gradient.device)
         for rows in order.tensor_split(count):
-            statistics = _gradient(module, whole.take(rows), members, of_block, gradient, even=ppo.compiled)
+            statistics = _gradient(module, whole.take(rows), by, of_block, gradient, even=ppo.compiled)
             statistics[-1] = optimiser.step(gradient, statistics[0], members.lr, members.max_grad_norm)
             sums += statistics
     return dict(zip(STATISTICS, sums, strict=True)), ppo.epochs * count
@@ -97,7 +113,7 @@ def _descend(
 def _gradient(
     module: StackedModule,
     rows: Minibatch,
-    members: MemberHyper,
+    by: LossWeights,
     of_block: BlockGradient,
     gradient: Tensor,
     *,
@@ -110,11 +126,11 @@ def _gradient(
     width, length = _block_shape(module.members, count, even=even)
     for first in range(0, module.members, width):
         block = slice(first, first + width)
-        weights, clip, entropy_coeff = module.weights[block], members.clip[block], members.entropy_coeff[block]
+        weights, own_by = module.weights[block], by.block(block)
         for start in range(0, count, length):
             piece = rows.block(block, slice(start, start + length))
             share = piece.logp.shape[1] / count
-            own, described = of_block(weights, piece, clip, entropy_coeff)
+            own, described = of_block(weights, piece, own_by)
             gradient[block].add_(own, alpha=share)
             statistics[:-1, block].add_(described, alpha=share)
     return statistics

@@ -1,9 +1,10 @@
-"""The loss of proximal policy optimisation, one number a member."""
+"""The loss of proximal policy optimisation and of imitation, one number a member."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,9 +20,10 @@ class Minibatch:
     Attributes:
         prepared: Observations as the module's networks read them, [P, n, ..].
         actions: [P, n, *A].
-        logp: Log-probabilities under the acting policy, [P, n].
+        logp: Log-probabilities under the policies before learning, [P, n].
         advantages: [P, n].
         targets: Standardised returns, [P, n].
+        imitation: What to imitate, [P, n, K]; None for nothing.
     """
 
     prepared: Tensor
@@ -29,6 +31,7 @@ class Minibatch:
     logp: Tensor
     advantages: Tensor
     targets: Tensor
+    imitation: Tensor | None = None
 
     def take(self, rows: Tensor) -> Minibatch:
         """Return the given rows ([n] int64) of every member."""
@@ -41,49 +44,71 @@ class Minibatch:
     @property
     def columns(self) -> tuple[Tensor, ...]:
         """All tensors, in the order of the attributes."""
-        return self.prepared, self.actions, self.logp, self.advantages, self.targets
+        always = (self.prepared, self.actions, self.logp, self.advantages, self.targets)
+        return always if self.imitation is None else (*always, self.imitation)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Minibatch:
         return Minibatch(*(change(column) for column in self.columns))
+
+
+class LossWeights(NamedTuple):
+    """What a member's loss is weighted by, all [P] float32.
+
+    Attributes:
+        clip: PPO's clip range c.
+        entropy: Weight of the entropy bonus.
+        reinforce: Weight of the policy's part of PPO and of the entropy bonus.
+        imitate: Weight of the cross-entropy to the teachers.
+    """
+
+    clip: Tensor
+    entropy: Tensor
+    reinforce: Tensor
+    imitate: Tensor
+
+    def block(self, members: slice) -> LossWeights:
+        """Return the weights of some members."""
+        return LossWeights(*(column[members] for column in self))
 
 
 def ppo_loss(
     module: StackedModule,
     weights: Tensor,
     batch: Minibatch,
-    clip: Tensor,
-    entropy_coeff: Tensor,
+    by: LossWeights,
     ppo: PPOSettings,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return each member's loss [P] and, detached, its parts [P] by name.
 
     With rho = pi(a|s) / pi_old(a|s) and means over the member's rows,
 
-        loss = -mean min(rho A, clip(rho, 1 - c, 1 + c) A) + value_coeff mean (V - R)^2 - entropy_coeff mean H
+        loss = reinforce (-mean min(rho A, clip(rho, 1 - c, 1 + c) A) - entropy mean H)
+             + value_coeff mean (V - R)^2 + imitate mean H(pi_E || pi)
 
-    (Schulman et al., "Proximal policy optimization algorithms", 2017, eq. 7 and 9). The parts are ``policy_loss``,
-    ``value_loss``, ``entropy``, ``kl`` (mean rho - 1 - log rho) and ``clip_fraction``.
+    (Schulman et al., "Proximal policy optimization algorithms", 2017, eq. 7 and 9; the last term, the cross-entropy to
+    teachers, only where the rows say what to imitate). The parts are ``policy_loss``, ``value_loss``, ``entropy``,
+    ``kl`` (mean rho - 1 - log rho), ``clip_fraction`` and ``imitation`` (the cross-entropy).
 
     Args:
         module: The population.
         weights: Weights of P of its members, [P, D].
         batch: Rows of these members.
-        clip: c, [P].
-        entropy_coeff: [P].
+        by: Weights of the parts.
         ppo: Shared settings.
     """
     logits, values = module.evaluate(batch.prepared, weights)
     logp, entropies = module.head.log_prob_and_entropy(logits, batch.actions)
-    return surrogate_loss(logp, entropies, values, batch, clip, entropy_coeff, ppo.value_coeff)
+    imitation = None if batch.imitation is None else module.head.cross_entropy(batch.imitation, logits)
+    return surrogate_loss(logp, entropies, values, imitation, batch, by, ppo.value_coeff)
 
 
 def surrogate_loss(
     logp: Tensor,
     entropies: Tensor,
     values: Tensor,
+    imitation: Tensor | None,
     batch: Minibatch,
-    clip: Tensor,
-    entropy_coeff: Tensor,
+    by: LossWeights,
     value_coeff: float,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return what :func:`ppo_loss` returns, from what the networks said of the rows.
@@ -92,22 +117,27 @@ def surrogate_loss(
         logp: log pi(a|s), [P, n].
         entropies: H, [P, n].
         values: V, [P, n].
+        imitation: H(pi_E || pi), [P, n]; None without teachers.
         batch: The rows.
-        clip: c, [P].
-        entropy_coeff: [P].
+        by: Weights of the parts.
         value_coeff: Weight of the value loss.
     """
     log_ratio = logp - batch.logp
     ratio = log_ratio.exp()
     with torch.no_grad():
-        bound = clip[:, None]
+        bound = by.clip[:, None]
         clipped = ratio.clamp(1.0 - bound, 1.0 + bound)
         ceiling = clipped * batch.advantages
     gain = ratio * batch.advantages
     policy_loss = -torch.where(gain.detach() <= ceiling, gain, ceiling).mean(dim=1)
     value_loss = (values - batch.targets).square().mean(dim=1)
     entropy = entropies.mean(dim=1)
-    loss = policy_loss + value_coeff * value_loss - entropy_coeff * entropy
+    cross_entropy = torch.zeros_like(entropy) if imitation is None else imitation.mean(dim=1)
+    if imitation is None:
+        loss = policy_loss + value_coeff * value_loss - by.entropy * entropy
+    else:
+        own = by.reinforce * (policy_loss - by.entropy * entropy)
+        loss = own + value_coeff * value_loss + by.imitate * cross_entropy
     with torch.no_grad():
         parts = {
             "policy_loss": policy_loss.detach(),
@@ -115,5 +145,6 @@ def surrogate_loss(
             "entropy": entropy.detach(),
             "kl": (ratio - log_ratio).mean(dim=1) - 1.0,
             "clip_fraction": (clipped != ratio).mean(dim=1, dtype=ratio.dtype),
+            "imitation": cross_entropy.detach(),
         }
     return loss, parts

@@ -17,7 +17,7 @@ class Rollout:
     Attributes:
         obs: Observations that were acted on, [T, P, B, *O] float32.
         actions: The engine's actions (before clipping to a Box, counted from 0), [T, P, B, *A].
-        logp: Their log-probabilities when they were taken, [T, P, B] float32.
+        logp: Their log-probabilities under the members' own policies when they were taken, [T, P, B] float32.
         rewards: [T, P, B] float32.
         terminated: Whether the step ended its episode in a final state, [T, P, B] bool.
         truncated: Whether the step ended its episode by a limit, [T, P, B] bool.
@@ -25,6 +25,8 @@ class Rollout:
         last_obs: Observations after the last step, [P, B, *O] float32.
         final_at: Step, member and sub-environment of each truncated episode's end, [F, 3] int64.
         final_obs: The observations in which those episodes ended, [F, *O] float32.
+        importance: Probability of each action under the member's own policy over that under the mixture which acted,
+            at most 1, [T, P, B] float32; None where the members acted alone.
     """
 
     obs: NDArray[np.float32]
@@ -37,6 +39,7 @@ class Rollout:
     last_obs: NDArray[np.float32]
     final_at: NDArray[np.int64]
     final_obs: NDArray[np.float32]
+    importance: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         """Return T."""
@@ -81,4 +84,5 @@ def join_members(rollouts: Sequence[Rollout]) -> Rollout:
         last_obs=join("last_obs", 0),
         final_at=final_at[order],
         final_obs=join("final_obs", 0)[order],
+        importance=None if rollouts[0].importance is None else join("importance"),
     )

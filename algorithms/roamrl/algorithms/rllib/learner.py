@@ -19,10 +19,11 @@ from ray.rllib.utils.metrics import NUM_ENV_STEPS_TRAINED, NUM_ENV_STEPS_TRAINED
 from roamrl.algorithms.learner_spec import LearnerSpec
 from roamrl.algorithms.population.batch import build_batch
 from roamrl.algorithms.population.fit import fit
-from roamrl.algorithms.population.losses import Minibatch, ppo_loss
+from roamrl.algorithms.population.losses import LossWeights, Minibatch, ppo_loss
 from roamrl.algorithms.population.members import MemberHyper, start_population
 from roamrl.algorithms.population.modules.stacked import StackedModule
 from roamrl.algorithms.population.optimiser import StackedAdam
+from roamrl.algorithms.population.teachers import Teachers
 from roamrl.envs.errors import InputError
 
 PERMUTATION_SEED = 0
@@ -38,12 +39,14 @@ class PopulationLearner(TorchLearner):
         spec: What it learns.
         optimiser: The members' optimiser.
         hyper: The members' own settings.
+        teachers: The members' teachers, None if they have none.
         stats: What the last update reported, [P] by name.
     """
 
     spec: LearnerSpec
     optimiser: StackedAdam
     hyper: MemberHyper
+    teachers: Teachers | None
     stats: dict[str, NDArray[Any]]
     config: Any
     module: Any
@@ -54,6 +57,7 @@ class PopulationLearner(TorchLearner):
         self.spec = self.config.source().load()
         self.module[module_id].stacked, self.optimiser = start_population(self.spec, self.device)
         self.hyper = MemberHyper.of(self.spec.members, self.device)
+        self.teachers = Teachers.of(self.spec, self.device)
         self._permutations = torch.Generator().manual_seed(PERMUTATION_SEED)
         self._unreported = 0
         self.stats = {}
@@ -88,8 +92,10 @@ class PopulationLearner(TorchLearner):
         if len(rollouts) != 1:
             raise InputError(f"a population learns from one rollout at a time, got {len(rollouts)}")
         self._weights_seq_no += 1
-        batch = build_batch(self.stacked, rollouts[0], self.spec.ppo)
-        self.stats = fit(self.stacked, self.optimiser, batch, self.hyper, self.spec.ppo, self._permutations)
+        batch = build_batch(self.stacked, rollouts[0], self.spec.ppo, self.teachers)
+        self.stats = fit(
+            self.stacked, self.optimiser, batch, self.hyper, self.spec.ppo, self._permutations, self.teachers
+        )
         self._unreported += rollouts[0].agent_steps
         self.after_gradient_based_update(timesteps=timesteps or {})
         return self._report() if report else {}
@@ -116,9 +122,9 @@ class PopulationLearner(TorchLearner):
             columns[Postprocessing.ADVANTAGES],
             stacked.standardise_returns(columns[Postprocessing.VALUE_TARGETS]),
         )
-        losses, _ = ppo_loss(
-            stacked, stacked.weights, minibatch, self.hyper.clip, self.hyper.entropy_coeff, self.spec.ppo
-        )
+        ones = torch.ones_like(self.hyper.clip)
+        by = LossWeights(self.hyper.clip, self.hyper.entropy_coeff, ones, torch.zeros_like(ones))
+        losses, _ = ppo_loss(stacked, stacked.weights, minibatch, by, self.spec.ppo)
         return losses.sum()
 
     @override(TorchLearner)

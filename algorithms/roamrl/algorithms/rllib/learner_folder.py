@@ -1,4 +1,4 @@
-"""A learner as a folder: ``learner.json`` and ``initial.safetensors``, plain values that any process can read."""
+"""A learner as a folder: ``learner.json`` and ``policies.safetensors``, plain values that any process can read."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from safetensors.numpy import load_file, save
 
 from roamrl.algorithms.bundle import ModuleSpec, PolicyBundle
 from roamrl.algorithms.learner_spec import LearnerSpec, MemberSpec, Phase, PPOSettings
+from roamrl.algorithms.teaching import Fade, Teaching
 from roamrl.envs.atomic_file import write_atomically
 from roamrl.envs.errors import InputError
 from roamrl.envs.radio.trace_library import open_traces
 from roamrl.envs.task import Task
 
 LEARNER_FILE = "learner.json"
-INITIAL_FILE = "initial.safetensors"
-FORMAT = 1
+POLICIES_FILE = "policies.safetensors"
+FORMAT = 2
 
 _read: dict[Path, tuple[int, LearnerSpec]] = {}
 
@@ -30,8 +31,8 @@ _read: dict[Path, tuple[int, LearnerSpec]] = {}
 def write_learner(folder: Path, spec: LearnerSpec, traces: str | None = None) -> None:
     """Write a learner into a folder, which is made if need be.
 
-    Tasks and initial policies that several members share are stored once. ``learner.json`` comes last: a folder
-    that has it is complete.
+    Tasks and policies (initial ones and teachers) that several members share are stored once. ``learner.json`` comes
+    last: a folder that has it is complete.
 
     Args:
         folder: Where to write.
@@ -40,11 +41,8 @@ def write_learner(folder: Path, spec: LearnerSpec, traces: str | None = None) ->
     """
     tasks = list(dict.fromkeys(task for member in spec.members for task in member.tasks))
     task_number = {task: number for number, task in enumerate(tasks)}
-    initials: dict[int, PolicyBundle] = {}
-    for member in spec.members:
-        if member.initial is not None:
-            initials.setdefault(id(member.initial), member.initial)
-    initial_number = {key: number for number, key in enumerate(initials)}
+    policies = {id(bundle): bundle for member in spec.members for bundle in _policies(member)}
+    policy_number = {key: number for number, key in enumerate(policies)}
     value = {
         "format": FORMAT,
         "algorithm": spec.algorithm,
@@ -54,15 +52,15 @@ def write_learner(folder: Path, spec: LearnerSpec, traces: str | None = None) ->
         "phases": [asdict(phase) for phase in spec.phases],
         "snapshots": list(spec.snapshots),
         "tasks": [task.to_json() for task in tasks],
-        "initials": [bundle.spec.to_json() for bundle in initials.values()],
-        "members": [_member_json(member, task_number, initial_number) for member in spec.members],
+        "policies": [bundle.spec.to_json() for bundle in policies.values()],
+        "members": [_member_json(member, task_number, policy_number) for member in spec.members],
     }
     arrays = {
         f"{number}/{name}": np.asarray(array, order="C")
-        for number, bundle in enumerate(initials.values())
+        for number, bundle in enumerate(policies.values())
         for name, array in bundle.arrays.items()
     }
-    write_atomically(folder / INITIAL_FILE, save(arrays))
+    write_atomically(folder / POLICIES_FILE, save(arrays))
     write_atomically(folder / LEARNER_FILE, json.dumps(value).encode())
 
 
@@ -85,19 +83,34 @@ def read_learner(folder: Path) -> LearnerSpec:
     return known[1]
 
 
+def _policies(member: MemberSpec) -> tuple[PolicyBundle, ...]:
+    initial = () if member.initial is None else (member.initial,)
+    return initial if member.teaching is None else (*initial, *member.teaching.teachers)
+
+
 def _member_json(
-    member: MemberSpec, task_number: Mapping[Task, int], initial_number: Mapping[int, int]
+    member: MemberSpec, task_number: Mapping[Task, int], policy_number: Mapping[int, int]
 ) -> dict[str, Any]:
     return {
         "seed": member.seed,
         "tasks": [task_number[task] for task in member.tasks],
-        "initial": None if member.initial is None else initial_number[id(member.initial)],
+        "initial": None if member.initial is None else policy_number[id(member.initial)],
+        "teaching": None if member.teaching is None else _teaching_json(member.teaching, policy_number),
         "layers": member.layers,
         "frozen_steps": member.frozen_steps,
         "lr": member.lr,
         "entropy_coeff": member.entropy_coeff,
         "clip": member.clip,
         "max_grad_norm": member.max_grad_norm,
+    }
+
+
+def _teaching_json(teaching: Teaching, policy_number: Mapping[int, int]) -> dict[str, Any]:
+    return {
+        "teachers": [policy_number[id(bundle)] for bundle in teaching.teachers],
+        "guide": asdict(teaching.guide),
+        "imitate": asdict(teaching.imitate),
+        "reinforce_from": teaching.reinforce_from,
     }
 
 
@@ -108,7 +121,7 @@ def _parse(path: Path) -> LearnerSpec:
             raise InputError(f"{path} has format {value['format']}; this version reads {FORMAT}: write it anew")
         if value["traces"] is not None:
             open_traces(value["traces"])
-        arrays = load_file(path.with_name(INITIAL_FILE))
+        arrays = load_file(path.with_name(POLICIES_FILE))
         return _build(value, arrays)
     except (KeyError, TypeError, AttributeError, IndexError, ValueError, OSError, SafetensorError) as error:
         if isinstance(error, InputError):
@@ -118,16 +131,16 @@ def _parse(path: Path) -> LearnerSpec:
 
 def _build(value: Mapping[str, Any], arrays: Mapping[str, NDArray[np.generic]]) -> LearnerSpec:
     tasks = [Task.from_json(task) for task in value["tasks"]]
-    grouped: list[dict[str, NDArray[np.generic]]] = [{} for _ in value["initials"]]
+    grouped: list[dict[str, NDArray[np.generic]]] = [{} for _ in value["policies"]]
     for key, array in arrays.items():
         number, _, name = key.partition("/")
         grouped[int(number)][name] = array
-    initials = [
-        PolicyBundle(ModuleSpec.from_json(spec), own) for spec, own in zip(value["initials"], grouped, strict=True)
+    policies = [
+        PolicyBundle(ModuleSpec.from_json(spec), own) for spec, own in zip(value["policies"], grouped, strict=True)
     ]
     return LearnerSpec(
         module=ModuleSpec.from_json(value["module"]),
-        members=tuple(_build_member(member, tasks, initials) for member in value["members"]),
+        members=tuple(_build_member(member, tasks, policies) for member in value["members"]),
         phases=tuple(Phase(**phase) for phase in value["phases"]),
         ppo=PPOSettings(**value["ppo"]),
         snapshots=tuple(value["snapshots"]),
@@ -135,10 +148,20 @@ def _build(value: Mapping[str, Any], arrays: Mapping[str, NDArray[np.generic]]) 
     )
 
 
-def _build_member(value: Mapping[str, Any], tasks: Sequence[Task], initials: Sequence[PolicyBundle]) -> MemberSpec:
-    numbers, initial = value["tasks"], value["initial"]
+def _build_member(value: Mapping[str, Any], tasks: Sequence[Task], policies: Sequence[PolicyBundle]) -> MemberSpec:
+    numbers, initial, teaching = value["tasks"], value["initial"], value["teaching"]
     own = {
         "tasks": tuple(tasks[number] for number in numbers),
-        "initial": None if initial is None else initials[initial],
+        "initial": None if initial is None else policies[initial],
+        "teaching": None if teaching is None else _build_teaching(teaching, policies),
     }
     return MemberSpec(**{**value, **own})
+
+
+def _build_teaching(value: Mapping[str, Any], policies: Sequence[PolicyBundle]) -> Teaching:
+    return Teaching(
+        teachers=tuple(policies[number] for number in value["teachers"]),
+        guide=Fade(**value["guide"]),
+        imitate=Fade(**value["imitate"]),
+        reinforce_from=value["reinforce_from"],
+    )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from roamrl.algorithms.population.modules.stacked import StackedModule
 from roamrl.algorithms.population.rollout import Rollout
 from roamrl.algorithms.rllib.environments import Rows
+from roamrl.algorithms.rllib.guidance import Guidance
 from roamrl.algorithms.rllib.recorder import PlayStats
 from roamrl.envs.errors import InputError
 
@@ -23,12 +24,16 @@ class Player:
         rows: The environment, member-major.
         noise: Generators of action noise, [P].
         envs_per_member: B.
+        guidance: Teachers that may act; None for none.
     """
 
-    def __init__(self, rows: Rows, noise: list[torch.Generator], envs_per_member: int) -> None:
+    def __init__(
+        self, rows: Rows, noise: list[torch.Generator], envs_per_member: int, guidance: Guidance | None = None
+    ) -> None:
         self.rows = rows
         self.noise = noise
         self.envs_per_member = envs_per_member
+        self.guidance = guidance
         self._obs: NDArray[np.float32] | None = None
         self._returns = np.zeros((len(noise), envs_per_member))
 
@@ -42,13 +47,14 @@ class Player:
         self._obs = self._split(self.rows.start(episode))
         self._returns[:] = 0.0
 
-    def play(self, module: StackedModule, length: int, gamma: float) -> tuple[Rollout, PlayStats]:
+    def play(self, module: StackedModule, length: int, gamma: float, steps: int = 0) -> tuple[Rollout, PlayStats]:
         """Play ``length`` steps from where the rows are.
 
         Args:
             module: The members' policies, on the CPU.
             length: T.
             gamma: Discount a step.
+            steps: Environment steps each member has made before, by which teachers' schedules go.
         """
         if self._obs is None:
             raise InputError("play before start; start the rows first")
@@ -57,13 +63,21 @@ class Player:
         noise = self._draw_noise(module, length)
         actions: list[torch.Tensor] = []
         logits: list[torch.Tensor] = []
+        guided = self.guidance
+        if guided is not None and not guided.start(steps, length, self.envs_per_member):
+            guided = None
         with torch.inference_mode():
             for step in range(length):
                 tape.obs[step] = self._obs
-                logits.append(module.logits(torch.from_numpy(self._obs)))
-                actions.append(module.head.sample(logits[-1], noise[step]))
+                obs = torch.from_numpy(self._obs)
+                logits.append(module.logits(obs))
+                if guided is None:
+                    actions.append(module.head.sample(logits[-1], noise[step]))
+                else:
+                    actions.append(guided.act(module.head, step, obs, logits[-1], noise[step]))
                 self._step(tape, step, module.head.to_env(actions[-1].numpy()))
             logp = torch.stack([module.head.log_prob(*pair) for pair in zip(logits, actions, strict=True)])
+            importance = None if guided is None else guided.importance(logp)
         final_at, final_obs = tape.finals()
         rollout = Rollout(
             obs=tape.obs,
@@ -76,6 +90,7 @@ class Player:
             last_obs=self._obs,
             final_at=final_at,
             final_obs=final_obs,
+            importance=importance,
         )
         return rollout, tape.stats()
 
@@ -114,6 +129,7 @@ class Player:
         return {
             "envs_per_member": self.envs_per_member,
             "noise": [generator.get_state().numpy() for generator in self.noise],
+            "guidance": None if self.guidance is None else self.guidance.state(),
             "obs": self._obs,
             "returns": self._returns.copy(),
             "rows": self.rows.state(),
@@ -123,6 +139,8 @@ class Player:
         """Go on from :meth:`state`'s result, taken from a player of the same learner and width."""
         for generator, saved in zip(self.noise, state["noise"], strict=True):
             generator.set_state(torch.from_numpy(saved))
+        if self.guidance is not None:
+            self.guidance.restore(state["guidance"])
         self._obs = state["obs"]
         self._returns = state["returns"].copy()
         self.rows.restore(state["rows"])

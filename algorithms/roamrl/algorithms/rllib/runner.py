@@ -27,10 +27,12 @@ from ray.rllib.utils.metrics import (
     WEIGHTS_SEQ_NO,
 )
 
-from roamrl.algorithms.population.acting import noise_generators
+from roamrl.algorithms.population.acting import guidance_generators, noise_generators
 from roamrl.algorithms.population.modules.build import build_module
 from roamrl.algorithms.population.rollout import Rollout
+from roamrl.algorithms.population.teachers import Teachers
 from roamrl.algorithms.rllib.environments import make_rows
+from roamrl.algorithms.rllib.guidance import Guidance
 from roamrl.algorithms.rllib.module import PopulationModule
 from roamrl.algorithms.rllib.play import Player
 from roamrl.algorithms.rllib.recorder import PlayStats
@@ -95,7 +97,9 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
             player.start(iteration)
         elif not player.started or iteration == 0 or self.spec.phase_of(iteration - 1) is not phase:
             player.start(self.spec.member_steps(iteration))
-        rollout, self.stats = player.play(self._stacked(), phase.length, self.spec.ppo.gamma)
+        rollout, self.stats = player.play(
+            self._stacked(), phase.length, self.spec.ppo.gamma, self.spec.member_steps(iteration)
+        )
         self.num_env_steps_sampled_lifetime += rollout.agent_steps
         self._unreported.append((rollout.agent_steps, self.stats))
         return [rollout]
@@ -108,14 +112,19 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
     def _player_for(self, envs_per_member: int) -> Player:
         if self.player is None or self.player.envs_per_member != envs_per_member:
             if self.player is None:
-                noise = noise_generators([member.seed for member in self.spec.members])
+                seeds = [member.seed for member in self.spec.members]
+                noise, guidance = noise_generators(seeds), self._guidance(seeds)
             else:
-                noise = self.player.noise
+                noise, guidance = self.player.noise, self.player.guidance
                 self.player.close()
             rows = make_rows(self.spec, envs_per_member, self.config.env, self.config.env_config)
-            self.player = Player(rows, noise, envs_per_member)
+            self.player = Player(rows, noise, envs_per_member, guidance)
             self.env = rows.env
         return self.player
+
+    def _guidance(self, seeds: list[int]) -> Guidance | None:
+        teachers = Teachers.of(self.spec)
+        return None if teachers is None else Guidance(teachers, guidance_generators(seeds))
 
     @override(EnvRunner)
     def get_spaces(self) -> dict[str, tuple[spaces.Space[Any], spaces.Space[Any]]]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from roamrl.algorithms.bundle import PolicyBundle
 from roamrl.algorithms.learner_spec import Layers, MemberSpec
-from roamrl.algorithms.strategy import Strategy, StrategyConfig, one_source
+from roamrl.algorithms.strategy import StrategyConfig, one_source
+from roamrl.algorithms.transfer.experts import ExpertPerSource
 from roamrl.envs.task import Task
 
 
@@ -28,18 +29,13 @@ class ReuseConfig(StrategyConfig):
     frozen_steps: int = 0
 
 
-class Reuse(Strategy[ReuseConfig]):
+class Reuse(ExpertPerSource[ReuseConfig]):
     """Train one expert a source task; start from one of them on the target."""
 
     name = "reuse"
     about = "one expert a source task; the learner starts from an expert's weights"
     paper = "Nagib et al., Accelerating RL via Predictive Policy Transfer in 6G RAN Slicing, IEEE TNSM 20(2), 2023"
     config_class = ReuseConfig
-    pretrains_on = "sources"
-
-    def pretrain(self, tasks: Sequence[Task], base: MemberSpec) -> tuple[MemberSpec, ...]:
-        """Return one member a source task."""
-        return tuple(replace(base, tasks=(task,)) for task in tasks)
 
     def adapt(self, target: Task, sources: Sequence[PolicyBundle], base: MemberSpec) -> MemberSpec:
         """Return a member on the target that starts from the chosen expert."""

@@ -1,0 +1,82 @@
+"""The teachers of a population, stacked like everything else: T finished policies a member."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from roamrl.algorithms.learner_spec import LearnerSpec
+from roamrl.algorithms.population.modules.build import from_bundles
+from roamrl.algorithms.teaching import Teaching
+from roamrl.envs.errors import InputError
+
+
+class Teachers:
+    """T teachers of each of P members.
+
+    Attributes:
+        members: P.
+        each: T.
+    """
+
+    def __init__(self, teachings: Sequence[Teaching], device: torch.device | str = "cpu") -> None:
+        """Stack the teachers of all members.
+
+        Raises:
+            InputError: If members have different numbers of teachers, or teachers different module specs.
+        """
+        counts = sorted({len(teaching.teachers) for teaching in teachings})
+        if len(counts) > 1:
+            raise InputError(f"members of one learner have equally many teachers, got {counts}")
+        self._teachings = tuple(teachings)
+        self.members, self.each = len(teachings), counts[0]
+        self._module = from_bundles([bundle for own in teachings for bundle in own.teachers], device)
+
+    @classmethod
+    def of(cls, spec: LearnerSpec, device: torch.device | str = "cpu") -> Teachers | None:
+        """Return the teachers of a learner, None if it has none.
+
+        Raises:
+            InputError: If only some members have teachers, or a teacher's spaces are not the learner's.
+        """
+        teachings = [member.teaching for member in spec.members if member.teaching is not None]
+        if not teachings:
+            return None
+        if len(teachings) < len(spec.members):
+            raise InputError(f"{len(teachings)} of {len(spec.members)} members have teachers; give all of them some")
+        for bundle in {id(bundle): bundle for own in teachings for bundle in own.teachers}.values():
+            theirs = (bundle.spec.observation_space, bundle.spec.action_space)
+            if theirs != (spec.module.observation_space, spec.module.action_space):
+                raise InputError(
+                    f"a teacher sees {theirs[0]} and acts in {theirs[1]}, its learner sees "
+                    f"{spec.module.observation_space} and acts in {spec.module.action_space}; they must be the same"
+                )
+        return cls(teachings, device)
+
+    def guide(self, steps: int) -> Tensor:
+        """Return the probability that a teacher acts after ``steps`` environment steps of each member, [P] float32."""
+        return torch.tensor([teaching.guide.at(steps) for teaching in self._teachings])
+
+    def imitate(self, steps: int) -> Tensor:
+        """Return the weight of imitation after ``steps`` environment steps of each member, [P] float32."""
+        return torch.tensor([teaching.imitate.at(steps) for teaching in self._teachings])
+
+    def reinforce(self, steps: int) -> Tensor:
+        """Return 1 for members whose policies learn from rewards after ``steps`` steps, else 0, [P] float32."""
+        return torch.tensor([float(steps >= teaching.reinforce_from) for teaching in self._teachings])
+
+    def logits(self, obs: Tensor) -> Tensor:
+        """Return all teachers' logits [P, T, N, A] on their members' observations [P, N, *O]."""
+        asked = obs.repeat_interleave(self.each, dim=0) if self.each > 1 else obs
+        return self._module.logits(asked).unflatten(0, (self.members, self.each))
+
+    def target(self, obs: Tensor) -> Tensor:
+        """Return what imitation aims at on observations [P, N, *O]: the teachers' even mixture, [P, N, K].
+
+        The cross-entropy to a mixture is the mean of the cross-entropies to its parts.
+        """
+        with torch.inference_mode():
+            target = self._module.head.imitation_target(self.logits(obs))
+        return target.clone()

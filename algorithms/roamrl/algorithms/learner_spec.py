@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from roamrl.algorithms.bundle import ModuleSpec, PolicyBundle
-from roamrl.algorithms.teaching import Teaching
+from roamrl.algorithms.teaching import Fade, Teaching
 from roamrl.envs.errors import InputError
 from roamrl.envs.task import Task
 
 Layers = Literal["all", "trunk"]
+AlgorithmName = Literal["ppo", "dqn"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,40 @@ class PPOSettings:
 
 
 @dataclass(frozen=True)
+class DQNSettings:
+    """Settings of double Q-learning from a replay that all members of a learner share.
+
+    Attributes:
+        gamma: Discount a step.
+        n_step: Most steps whose rewards a target sums before it asks the target network.
+        buffer_rows: Transitions a member keeps.
+        batch_rows: Transitions a member learns from in an update.
+        replay_ratio: Transitions learned from for each one made.
+        learning_starts: Transitions a member makes before its first update.
+        target_every: Updates between two copies to the target networks.
+        epsilon: Probability of an action drawn evenly, over a member's environment steps.
+    """
+
+    gamma: float = 0.95
+    n_step: int = 3
+    buffer_rows: int = 50_000
+    batch_rows: int = 256
+    replay_ratio: float = 2.0
+    learning_starts: int = 1_000
+    target_every: int = 200
+    epsilon: Fade = field(default_factory=lambda: Fade(1.0, 0.05, fading=50_000))
+
+    def __post_init__(self) -> None:
+        if not 0 < self.gamma < 1:
+            raise InputError(f"dqn's gamma lies between 0 and 1, got {self.gamma}")
+        least = min(self.n_step, self.buffer_rows, self.batch_rows, self.target_every)
+        if least < 1 or self.replay_ratio <= 0 or self.learning_starts < 0:
+            raise InputError("dqn's n_step, buffer_rows, batch_rows, target_every and replay_ratio must be positive")
+        if max(self.epsilon.start, self.epsilon.end) > 1:
+            raise InputError(f"epsilon is a probability, got {self.epsilon}")
+
+
+@dataclass(frozen=True)
 class MemberSpec:
     """One member of a population.
 
@@ -53,6 +88,7 @@ class MemberSpec:
         clip: PPO's clip range.
         max_grad_norm: Bound on the member's own gradient norm.
         teaching: Teachers that act for it or are imitated by it; None for none.
+        experts: Finished policies whose values its module compares with its own (module kind ``q`` with room for them).
     """
 
     seed: int
@@ -65,6 +101,7 @@ class MemberSpec:
     clip: float = 0.2
     max_grad_norm: float = 0.5
     teaching: Teaching | None = None
+    experts: tuple[PolicyBundle, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,7 +135,8 @@ class LearnerSpec:
         module: Module of every member.
         members: The population.
         phases: The rollout plan.
-        ppo: Shared settings of the loss.
+        ppo: Shared settings of PPO's loss.
+        dqn: Shared settings of Q-learning, with ``algorithm`` dqn.
         snapshots: Iterations after which all members' weights are kept (0: before learning), increasing.
         algorithm: Name of the learning algorithm.
     """
@@ -108,13 +146,25 @@ class LearnerSpec:
     phases: tuple[Phase, ...]
     ppo: PPOSettings = field(default_factory=PPOSettings)
     snapshots: tuple[int, ...] = ()
-    algorithm: Literal["ppo"] = "ppo"
+    algorithm: AlgorithmName = "ppo"
+    dqn: DQNSettings | None = None
 
     def __post_init__(self) -> None:
         if not self.members or not self.phases:
             raise InputError("a learner needs at least one member and one phase")
         if any(not 0 <= at <= self.iterations for at in self.snapshots):
             raise InputError(f"snapshots {self.snapshots} must lie within 0..{self.iterations} iterations")
+        q_learning = self.algorithm == "dqn"
+        if q_learning != (self.dqn is not None) or q_learning != (self.module.kind == "q"):
+            raise InputError(
+                f"algorithm {self.algorithm!r} with module kind {self.module.kind!r}: 'dqn' goes with DQN settings and "
+                "the kind 'q', 'ppo' with neither"
+            )
+
+    @property
+    def gamma(self) -> float:
+        """Discount a step."""
+        return self.ppo.gamma if self.dqn is None else self.dqn.gamma
 
     @property
     def iterations(self) -> int:

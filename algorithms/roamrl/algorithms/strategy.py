@@ -8,9 +8,10 @@ from dataclasses import dataclass, fields
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
-from roamrl.algorithms.bundle import PolicyBundle
-from roamrl.algorithms.learner_spec import MemberSpec
+from roamrl.algorithms.bundle import ModuleSpec, PolicyBundle
+from roamrl.algorithms.learner_spec import AlgorithmName, MemberSpec
 from roamrl.envs.errors import InputError, unknown_name
+from roamrl.envs.reward import RewardParts
 from roamrl.envs.task import Task
 
 PretrainOn = Literal["nothing", "sources", "targets"]
@@ -37,6 +38,7 @@ class Strategy(ABC, Generic[C]):
         config_class: Its config.
         pretrains_on: Whose tasks :meth:`pretrain` gets: nobody's, the source tasks, or the targets themselves.
         adapts: Whether it learns on the target within the adaptation budget.
+        algorithm: What its learners learn by.
     """
 
     name: ClassVar[str]
@@ -45,9 +47,23 @@ class Strategy(ABC, Generic[C]):
     config_class: ClassVar[type[StrategyConfig]]
     pretrains_on: ClassVar[PretrainOn]
     adapts: ClassVar[bool] = True
+    algorithm: ClassVar[AlgorithmName] = "ppo"
 
     def __init__(self, config: C) -> None:
         self.config = config
+
+    def module(self, base: ModuleSpec, parts: RewardParts | None, sources: int) -> ModuleSpec:
+        """Return the module of its learners; the study's own by default.
+
+        Args:
+            base: The study's module on the family's spaces.
+            parts: What the family's reward weighs, if it weighs parts.
+            sources: Policies a member draws on; 0 while pretraining.
+
+        Raises:
+            InputError: If the strategy cannot work with these spaces or this reward.
+        """
+        return base
 
     def pretrain(self, tasks: Sequence[Task], base: MemberSpec) -> tuple[MemberSpec, ...]:
         """Return the members to train before any target is met; none by default.

@@ -94,6 +94,18 @@ class BatchedEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]], ABC
         self._tasks = tuple(distinct)
         self._compile(self._tasks)
 
+    def keep_reward_parts(self) -> None:
+        """From now on keep the parts of every step's reward for :meth:`reward_parts`.
+
+        Raises:
+            InputError: If the family's reward has no parts.
+        """
+        raise InputError(f"{type(self).__name__} does not tell its reward's parts apart")
+
+    def reward_parts(self) -> NDArray[np.float64]:
+        """Return the parts of the last step's rewards, [N, K]; their weighed sum is the reward."""
+        raise InputError("no reward parts are kept; call keep_reward_parts() before stepping")
+
     @property
     def placement(self) -> Placement:
         """Seeds, indices and pools of the rows."""

@@ -18,6 +18,7 @@ from roamrl.envs.context import ContextSpace
 from roamrl.envs.errors import InputError, unknown_name
 from roamrl.envs.placement import Placement
 from roamrl.envs.reference import Reference
+from roamrl.envs.reward import RewardParts
 from roamrl.envs.scalar import ScalarEnv
 from roamrl.envs.split import Split
 from roamrl.envs.task import Task
@@ -76,6 +77,19 @@ class Family(ABC):
     @abstractmethod
     def features(self, task: Task) -> NDArray[np.float64]:
         """Return the numbers by which contexts are compared (nearest expert), scaled to about one, [D]."""
+
+    def sources(self, config: Mapping[str, JSON]) -> str:
+        """Return what identifies the code that returns depend on; cached returns of references hold as long as it."""
+        from roamrl.envs.compiled import SOURCES
+
+        return SOURCES
+
+    def reward_parts(self, config: Mapping[str, JSON]) -> RewardParts | None:
+        """Return the parts of the reward where it is a weighed sum of some; None otherwise.
+
+        Environments of a family that has parts implement :meth:`~roamrl.envs.batched.BatchedEnv.keep_reward_parts`.
+        """
+        return None
 
     def task(self, context: Mapping[str, JSON] | None = None, config: Mapping[str, JSON] | None = None) -> Task:
         """Make a task from what differs from the defaults.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from roamrl.algorithms.population.acting import guidance_generators, noise_generators
+from roamrl.algorithms.population.acting import behaviour_generators, noise_generators
 from roamrl.algorithms.population.modules.build import build_module, from_bundles, to_bundle
 from roamrl.algorithms.population.teachers import Teachers
 from roamrl.algorithms.rllib.algorithm import PopulationPPO
@@ -40,7 +40,7 @@ def guided(toy_learner):
         )
         spec = replace(spec, members=members)
         seeds = [member.seed for member in members]
-        guidance = Guidance(Teachers.of(spec), guidance_generators(seeds))
+        guidance = Guidance(Teachers.of(spec), behaviour_generators(seeds))
         player = Player(make_rows(spec, ENVS), noise_generators(seeds), ENVS, guidance)
         player.start(0)
         return player, build_module(spec.module, seeds), spec

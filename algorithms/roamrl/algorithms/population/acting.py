@@ -24,8 +24,8 @@ def noise_generators(seeds: Sequence[int]) -> list[torch.Generator]:
     ]
 
 
-def guidance_generators(seeds: Sequence[int]) -> list[torch.Generator]:
-    """Return one CPU generator a member of who acts, member or teacher (independent of its action noise)."""
+def behaviour_generators(seeds: Sequence[int]) -> list[torch.Generator]:
+    """Return one CPU generator a member of who acts, the policy or another (independent of its action noise)."""
     return [
         torch.Generator().manual_seed(int(np.random.SeedSequence([seed, 2]).generate_state(1, np.uint64)[0]))
         for seed in seeds

@@ -159,6 +159,14 @@ class _CategoricalLogProbAndEntropy(torch.autograd.Function):
         return gradient.scatter_add_(1, chosen, own), None
 
 
+class GreedyHead(CategoricalHead):
+    """The best of A actions, by action values as logits; exploration is the player's."""
+
+    def sample(self, logits: Tensor, noise: Tensor) -> Tensor:
+        """Return the best actions: a policy of action values draws no lots."""
+        return self.greedy(logits)
+
+
 class GaussianHead(ActionHead):
     """K independent normal numbers, not squashed, clipped to the Box on their way into the environment.
 

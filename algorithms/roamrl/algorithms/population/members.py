@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from roamrl.algorithms.learner_spec import LearnerSpec, MemberSpec
-from roamrl.algorithms.population.modules.build import build_module
+from roamrl.algorithms.population.modules.action_values import StackedActionValues, with_experts
+from roamrl.algorithms.population.modules.build import build_module, to_bundle
 from roamrl.algorithms.population.modules.stacked import StackedModule
 from roamrl.algorithms.population.optimiser import StackedAdam
 from roamrl.envs.errors import InputError
@@ -45,15 +46,17 @@ class MemberHyper:
 def start_population(spec: LearnerSpec, device: torch.device | str = "cpu") -> tuple[StackedModule, StackedAdam]:
     """Build a learner's module and optimiser as they are before the first iteration.
 
-    Members with an initial policy take its layers, and hold them fixed for their ``frozen_steps``.
+    Members with an initial policy take its layers, and hold them fixed for their ``frozen_steps``; members with experts
+    get them beside their own network.
 
     Raises:
-        InputError: If an initial policy does not fit the learner's module.
+        InputError: If an initial policy or an expert does not fit the learner's module.
     """
     module = build_module(spec.module, [member.seed for member in spec.members], device)
     frozen = torch.zeros(module.weights.shape, dtype=torch.bool)
     steps = torch.zeros(module.members, dtype=torch.int64)
     for number, member in enumerate(spec.members):
+        _load_experts(module, number, member)
         if member.initial is None:
             continue
         if member.initial.spec.kind != spec.module.kind:
@@ -61,10 +64,24 @@ def start_population(spec: LearnerSpec, device: torch.device | str = "cpu") -> t
                 f"member {number} starts from a policy of kind {member.initial.spec.kind!r}, "
                 f"but the learner's modules are of kind {spec.module.kind!r}"
             )
-        module.load_member_state(number, member.initial.arrays, member.layers)
+        given = member.initial.arrays
+        if member.experts:  # the initial policy is one network; the experts beside it stay
+            given = {**module.member_state(number), **given}
+        module.load_member_state(number, given, member.layers)
         if member.frozen_steps > 0:
             frozen[number] = module.layout.mask(trunk_only=member.layers == "trunk")
             steps[number] = member.frozen_steps
     optimiser = StackedAdam(module.weights)
     optimiser.freeze(frozen, steps)
     return module, optimiser
+
+
+def _load_experts(module: StackedModule, number: int, member: MemberSpec) -> None:
+    room = module.config.experts if isinstance(module, StackedActionValues) else 0
+    if len(member.experts) != room:
+        raise InputError(
+            f"member {number} has {len(member.experts)} experts beside it, its module (kind {module.spec.kind!r}) room "
+            f"for {room}"
+        )
+    if member.experts:
+        module.load_member_state(number, with_experts(to_bundle(module, number), member.experts).arrays)

@@ -27,6 +27,7 @@ class Rollout:
         final_obs: The observations in which those episodes ended, [F, *O] float32.
         importance: Probability of each action under the member's own policy over that under the mixture which acted,
             at most 1, [T, P, B] float32; None where the members acted alone.
+        reward_parts: The parts that the reward weighs, [T, P, B, K] float32; None unless the members learn them.
     """
 
     obs: NDArray[np.float32]
@@ -40,6 +41,7 @@ class Rollout:
     final_at: NDArray[np.int64]
     final_obs: NDArray[np.float32]
     importance: NDArray[np.float32] | None = None
+    reward_parts: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         """Return T."""
@@ -85,4 +87,5 @@ def join_members(rollouts: Sequence[Rollout]) -> Rollout:
         final_at=final_at[order],
         final_obs=join("final_obs", 0)[order],
         importance=None if rollouts[0].importance is None else join("importance"),
+        reward_parts=None if rollouts[0].reward_parts is None else join("reward_parts"),
     )

@@ -17,6 +17,7 @@ from ray.rllib.utils.annotations import override
 from roamrl.algorithms.learner_spec import LearnerSpec
 from roamrl.algorithms.rllib.learner import PopulationLearner
 from roamrl.algorithms.rllib.module import SOURCE_KEY, PopulationModule
+from roamrl.algorithms.rllib.q_learner import PopulationQLearner
 from roamrl.algorithms.rllib.runner import BatchEnvRunner
 from roamrl.algorithms.rllib.source import LearnerSource
 from roamrl.envs.errors import InputError
@@ -136,4 +137,4 @@ class PopulationPPOConfig(AlgorithmConfig):
     @override(AlgorithmConfig)
     def get_default_learner_class(self) -> type[Learner]:
         """Return the learner that calls the population engine."""
-        return PopulationLearner
+        return PopulationQLearner if self.source().load().algorithm == "dqn" else PopulationLearner

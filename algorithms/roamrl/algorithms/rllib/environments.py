@@ -26,10 +26,12 @@ class Rows(Protocol):
     Attributes:
         env: The vector environment, P * B rows.
         measures: Step measures it reports in ``infos``.
+        reward_parts: How many parts of the reward it tells apart; 0 unless the learner's module asks for them.
     """
 
     env: Any
     measures: tuple[str, ...]
+    reward_parts: int
 
     def start(self, episode: int) -> Observations:
         """Start episode number ``episode`` in every row."""
@@ -53,6 +55,10 @@ class FamilyRows:
             ),
             AutoresetMode.SAME_STEP,
         )
+        where = spec.module.model.get("reward_weights")
+        self.reward_parts = 0 if where is None else where[1] - where[0]
+        if self.reward_parts:
+            self.env.keep_reward_parts()
 
     def start(self, episode: int) -> Observations:
         """Start episode number ``episode`` in every row."""
@@ -75,6 +81,7 @@ class GymnasiumRows:
 
     def __init__(self, env_id: str, kwargs: Mapping[str, Any], seeds: list[int], envs_per_member: int) -> None:
         self.measures: tuple[str, ...] = ()
+        self.reward_parts = 0
         self._keys = [(seed, index) for seed in seeds for index in range(envs_per_member)]
         self.env: Any = SyncVectorEnv(
             [partial(gymnasium.make, env_id, **kwargs)] * len(self._keys), autoreset_mode=AutoresetMode.SAME_STEP

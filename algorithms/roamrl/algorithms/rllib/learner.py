@@ -23,6 +23,7 @@ from roamrl.algorithms.population.losses import LossWeights, Minibatch, ppo_loss
 from roamrl.algorithms.population.members import MemberHyper, start_population
 from roamrl.algorithms.population.modules.stacked import StackedModule
 from roamrl.algorithms.population.optimiser import StackedAdam
+from roamrl.algorithms.population.rollout import Rollout
 from roamrl.algorithms.population.teachers import Teachers
 from roamrl.envs.errors import InputError
 
@@ -92,13 +93,15 @@ class PopulationLearner(TorchLearner):
         if len(rollouts) != 1:
             raise InputError(f"a population learns from one rollout at a time, got {len(rollouts)}")
         self._weights_seq_no += 1
-        batch = build_batch(self.stacked, rollouts[0], self.spec.ppo, self.teachers)
-        self.stats = fit(
-            self.stacked, self.optimiser, batch, self.hyper, self.spec.ppo, self._permutations, self.teachers
-        )
+        self.stats = self._learn(rollouts[0])
         self._unreported += rollouts[0].agent_steps
         self.after_gradient_based_update(timesteps=timesteps or {})
         return self._report() if report else {}
+
+    def _learn(self, rollout: Rollout) -> dict[str, NDArray[Any]]:
+        """Learn from a rollout and return per-member statistics, [P] by name."""
+        batch = build_batch(self.stacked, rollout, self.spec.ppo, self.teachers)
+        return fit(self.stacked, self.optimiser, batch, self.hyper, self.spec.ppo, self._permutations, self.teachers)
 
     def _report(self) -> dict[str, Any]:
         steps, self._unreported = self._unreported, 0

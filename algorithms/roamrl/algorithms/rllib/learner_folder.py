@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from roamrl.algorithms.bundle import ModuleSpec, PolicyBundle
-from roamrl.algorithms.learner_spec import LearnerSpec, MemberSpec, Phase, PPOSettings
+from roamrl.algorithms.learner_spec import DQNSettings, LearnerSpec, MemberSpec, Phase, PPOSettings
 from roamrl.algorithms.teaching import Fade, Teaching
 from roamrl.envs.atomic_file import write_atomically
 from roamrl.envs.errors import InputError
@@ -31,8 +31,8 @@ _read: dict[Path, tuple[int, LearnerSpec]] = {}
 def write_learner(folder: Path, spec: LearnerSpec, traces: str | None = None) -> None:
     """Write a learner into a folder, which is made if need be.
 
-    Tasks and policies (initial ones and teachers) that several members share are stored once. ``learner.json`` comes
-    last: a folder that has it is complete.
+    Tasks and policies (initial ones, teachers, experts) that several members share are stored once. ``learner.json``
+    comes last: a folder that has it is complete.
 
     Args:
         folder: Where to write.
@@ -49,6 +49,7 @@ def write_learner(folder: Path, spec: LearnerSpec, traces: str | None = None) ->
         "traces": None if traces is None else str(Path(traces).resolve()),
         "module": spec.module.to_json(),
         "ppo": asdict(spec.ppo),
+        "dqn": None if spec.dqn is None else asdict(spec.dqn),
         "phases": [asdict(phase) for phase in spec.phases],
         "snapshots": list(spec.snapshots),
         "tasks": [task.to_json() for task in tasks],
@@ -85,7 +86,8 @@ def read_learner(folder: Path) -> LearnerSpec:
 
 def _policies(member: MemberSpec) -> tuple[PolicyBundle, ...]:
     initial = () if member.initial is None else (member.initial,)
-    return initial if member.teaching is None else (*initial, *member.teaching.teachers)
+    teachers = () if member.teaching is None else member.teaching.teachers
+    return (*initial, *teachers, *member.experts)
 
 
 def _member_json(
@@ -96,6 +98,7 @@ def _member_json(
         "tasks": [task_number[task] for task in member.tasks],
         "initial": None if member.initial is None else policy_number[id(member.initial)],
         "teaching": None if member.teaching is None else _teaching_json(member.teaching, policy_number),
+        "experts": [policy_number[id(bundle)] for bundle in member.experts],
         "layers": member.layers,
         "frozen_steps": member.frozen_steps,
         "lr": member.lr,
@@ -145,6 +148,7 @@ def _build(value: Mapping[str, Any], arrays: Mapping[str, NDArray[np.generic]]) 
         ppo=PPOSettings(**value["ppo"]),
         snapshots=tuple(value["snapshots"]),
         algorithm=value["algorithm"],
+        dqn=None if value["dqn"] is None else _build_dqn(value["dqn"]),
     )
 
 
@@ -154,6 +158,7 @@ def _build_member(value: Mapping[str, Any], tasks: Sequence[Task], policies: Seq
         "tasks": tuple(tasks[number] for number in numbers),
         "initial": None if initial is None else policies[initial],
         "teaching": None if teaching is None else _build_teaching(teaching, policies),
+        "experts": tuple(policies[number] for number in value["experts"]),
     }
     return MemberSpec(**{**value, **own})
 
@@ -165,3 +170,7 @@ def _build_teaching(value: Mapping[str, Any], policies: Sequence[PolicyBundle]) 
         imitate=Fade(**value["imitate"]),
         reinforce_from=value["reinforce_from"],
     )
+
+
+def _build_dqn(value: Mapping[str, Any]) -> DQNSettings:
+    return DQNSettings(**{**value, "epsilon": Fade(**value["epsilon"])})

@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 from roamrl.algorithms.population.modules.stacked import StackedModule
 from roamrl.algorithms.population.rollout import Rollout
 from roamrl.algorithms.rllib.environments import Rows
+from roamrl.algorithms.rllib.exploration import EpsilonGreedy
 from roamrl.algorithms.rllib.guidance import Guidance
 from roamrl.algorithms.rllib.recorder import PlayStats
 from roamrl.envs.errors import InputError
+
+Behaviour = Guidance | EpsilonGreedy
 
 
 class Player:
@@ -24,16 +27,16 @@ class Player:
         rows: The environment, member-major.
         noise: Generators of action noise, [P].
         envs_per_member: B.
-        guidance: Teachers that may act; None for none.
+        behaviour: Who acts instead of the policies, now and then: teachers, or chance; None for nobody.
     """
 
     def __init__(
-        self, rows: Rows, noise: list[torch.Generator], envs_per_member: int, guidance: Guidance | None = None
+        self, rows: Rows, noise: list[torch.Generator], envs_per_member: int, behaviour: Behaviour | None = None
     ) -> None:
         self.rows = rows
         self.noise = noise
         self.envs_per_member = envs_per_member
-        self.guidance = guidance
+        self.behaviour = behaviour
         self._obs: NDArray[np.float32] | None = None
         self._returns = np.zeros((len(noise), envs_per_member))
 
@@ -59,25 +62,25 @@ class Player:
         if self._obs is None:
             raise InputError("play before start; start the rows first")
         shape = (length, len(self.noise), self.envs_per_member)
-        tape = _Tape(shape, self._obs.shape[2:], self.rows.measures)
+        tape = _Tape(shape, self._obs.shape[2:], self.rows.measures, self.rows.reward_parts)
         noise = self._draw_noise(module, length)
         actions: list[torch.Tensor] = []
         logits: list[torch.Tensor] = []
-        guided = self.guidance
-        if guided is not None and not guided.start(steps, length, self.envs_per_member):
-            guided = None
+        other = self.behaviour
+        if other is not None and not other.start(steps, length, self.envs_per_member):
+            other = None
         with torch.inference_mode():
             for step in range(length):
                 tape.obs[step] = self._obs
                 obs = torch.from_numpy(self._obs)
                 logits.append(module.logits(obs))
-                if guided is None:
+                if other is None:
                     actions.append(module.head.sample(logits[-1], noise[step]))
                 else:
-                    actions.append(guided.act(module.head, step, obs, logits[-1], noise[step]))
+                    actions.append(other.act(module.head, step, obs, logits[-1], noise[step]))
                 self._step(tape, step, module.head.to_env(actions[-1].numpy()))
             logp = torch.stack([module.head.log_prob(*pair) for pair in zip(logits, actions, strict=True)])
-            importance = None if guided is None else guided.importance(logp)
+            importance = None if other is None else other.importance(logp)
         final_at, final_obs = tape.finals()
         rollout = Rollout(
             obs=tape.obs,
@@ -91,6 +94,7 @@ class Player:
             final_at=final_at,
             final_obs=final_obs,
             importance=importance,
+            reward_parts=tape.reward_parts,
         )
         return rollout, tape.stats()
 
@@ -110,6 +114,8 @@ class Player:
         tape.rewards[step] = rewards.reshape(split)
         tape.terminated[step] = terminated.reshape(split)
         tape.truncated[step] = truncated.reshape(split)
+        if tape.reward_parts is not None:
+            tape.reward_parts[step] = self.rows.env.reward_parts().reshape(*split, -1)
         self._returns += rewards.reshape(split)
         for name, total in tape.measures.items():
             total += infos[name].reshape(split).sum(axis=1)
@@ -129,7 +135,7 @@ class Player:
         return {
             "envs_per_member": self.envs_per_member,
             "noise": [generator.get_state().numpy() for generator in self.noise],
-            "guidance": None if self.guidance is None else self.guidance.state(),
+            "behaviour": None if self.behaviour is None else self.behaviour.state(),
             "obs": self._obs,
             "returns": self._returns.copy(),
             "rows": self.rows.state(),
@@ -139,8 +145,8 @@ class Player:
         """Go on from :meth:`state`'s result, taken from a player of the same learner and width."""
         for generator, saved in zip(self.noise, state["noise"], strict=True):
             generator.set_state(torch.from_numpy(saved))
-        if self.guidance is not None:
-            self.guidance.restore(state["guidance"])
+        if self.behaviour is not None:
+            self.behaviour.restore(state["behaviour"])
         self._obs = state["obs"]
         self._returns = state["returns"].copy()
         self.rows.restore(state["rows"])
@@ -153,11 +159,14 @@ class Player:
 class _Tape:
     """The arrays that a rollout fills."""
 
-    def __init__(self, shape: tuple[int, int, int], obs_shape: tuple[int, ...], measures: Sequence[str]) -> None:
+    def __init__(
+        self, shape: tuple[int, int, int], obs_shape: tuple[int, ...], measures: Sequence[str], parts: int
+    ) -> None:
         self.obs = np.empty((*shape, *obs_shape), np.float32)
         self.rewards = np.empty(shape, np.float32)
         self.terminated = np.empty(shape, np.bool_)
         self.truncated = np.empty(shape, np.bool_)
+        self.reward_parts = np.empty((*shape, parts), np.float32) if parts else None
         self.measures = {name: np.zeros(shape[1]) for name in measures}
         self.ended = np.zeros(shape[1], np.int64)
         self.return_sum = np.zeros(shape[1])

@@ -27,14 +27,15 @@ from ray.rllib.utils.metrics import (
     WEIGHTS_SEQ_NO,
 )
 
-from roamrl.algorithms.population.acting import guidance_generators, noise_generators
+from roamrl.algorithms.population.acting import behaviour_generators, noise_generators
 from roamrl.algorithms.population.modules.build import build_module
 from roamrl.algorithms.population.rollout import Rollout
 from roamrl.algorithms.population.teachers import Teachers
 from roamrl.algorithms.rllib.environments import make_rows
+from roamrl.algorithms.rllib.exploration import EpsilonGreedy
 from roamrl.algorithms.rllib.guidance import Guidance
 from roamrl.algorithms.rllib.module import PopulationModule
-from roamrl.algorithms.rllib.play import Player
+from roamrl.algorithms.rllib.play import Behaviour, Player
 from roamrl.algorithms.rllib.recorder import PlayStats
 from roamrl.envs.errors import InputError
 
@@ -98,7 +99,7 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
         elif not player.started or iteration == 0 or self.spec.phase_of(iteration - 1) is not phase:
             player.start(self.spec.member_steps(iteration))
         rollout, self.stats = player.play(
-            self._stacked(), phase.length, self.spec.ppo.gamma, self.spec.member_steps(iteration)
+            self._stacked(), phase.length, self.spec.gamma, self.spec.member_steps(iteration)
         )
         self.num_env_steps_sampled_lifetime += rollout.agent_steps
         self._unreported.append((rollout.agent_steps, self.stats))
@@ -113,18 +114,20 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
         if self.player is None or self.player.envs_per_member != envs_per_member:
             if self.player is None:
                 seeds = [member.seed for member in self.spec.members]
-                noise, guidance = noise_generators(seeds), self._guidance(seeds)
+                noise, behaviour = noise_generators(seeds), self._behaviour(seeds)
             else:
-                noise, guidance = self.player.noise, self.player.guidance
+                noise, behaviour = self.player.noise, self.player.behaviour
                 self.player.close()
             rows = make_rows(self.spec, envs_per_member, self.config.env, self.config.env_config)
-            self.player = Player(rows, noise, envs_per_member, guidance)
+            self.player = Player(rows, noise, envs_per_member, behaviour)
             self.env = rows.env
         return self.player
 
-    def _guidance(self, seeds: list[int]) -> Guidance | None:
+    def _behaviour(self, seeds: list[int]) -> Behaviour | None:
+        if self.spec.dqn is not None:
+            return EpsilonGreedy(self.spec.dqn.epsilon, behaviour_generators(seeds))
         teachers = Teachers.of(self.spec)
-        return None if teachers is None else Guidance(teachers, guidance_generators(seeds))
+        return None if teachers is None else Guidance(teachers, behaviour_generators(seeds))
 
     @override(EnvRunner)
     def get_spaces(self) -> dict[str, tuple[spaces.Space[Any], spaces.Space[Any]]]:

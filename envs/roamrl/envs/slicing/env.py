@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from roamrl.envs.batched import BatchedEnv, State
 from roamrl.envs.errors import InputError
@@ -37,6 +39,16 @@ def observed_size(config: SlicingConfig) -> int:
     lists = ("weights", "users", "rate_scale")
     names = [name for name in config.observed if name != "sla_target"]
     return sum(len(config.slices) if name in lists else 1 for name in names)
+
+
+def weights_at(config: SlicingConfig) -> tuple[int, int] | None:
+    """Return where the SLA weights stand in an observation, (start, stop); None if the agent does not see them."""
+    if "weights" not in config.observed:
+        return None
+    size, slices = observation_space(config).shape[0], len(config.slices)
+    before = observed_size(replace(config, observed=config.observed[: config.observed.index("weights")]))
+    start = size - observed_size(config) + before
+    return start, start + slices
 
 
 def action_space(config: SlicingConfig) -> spaces.Space[Any]:
@@ -84,6 +96,7 @@ class SlicingEnv(BatchedEnv):
         self._frames = np.zeros((self.num_envs, self.config.history, slices * kernel.FEATURES), np.float32)
         self._measured = np.zeros((self.num_envs, kernel.MEASURES))
         self._measures = {name: self._measured[:, column] for column, name in enumerate(MEASURES)}
+        self._reward_parts: NDArray[np.float64] | None = None
 
     def _compile(self, tasks: Sequence[Task]) -> None:
         self._table: TaskTable = compile_tasks(tasks, self.config)
@@ -134,6 +147,23 @@ class SlicingEnv(BatchedEnv):
         slices = self._shares.shape[1]
         played = self.users.lanes["window"][::slices] - self.config.warmup_windows
         self._truncated[where] = played[where] >= self.config.episode_windows
+        if self._reward_parts is not None:
+            self._reward_parts[where] = self._satisfaction()[where]
+
+    def keep_reward_parts(self) -> None:
+        """From now on keep each slice's satisfaction, which the reward weighs."""
+        self._reward_parts = np.zeros(self._shares.shape)
+
+    def reward_parts(self) -> NDArray[np.float64]:
+        """Return 1 / (1 + exp(c1 (d - c2))) of each slice in the last step, less the late penalty, [N, K]."""
+        return super().reward_parts() if self._reward_parts is None else self._reward_parts.copy()
+
+    def _satisfaction(self) -> NDArray[np.float64]:
+        out, p = self._out, self.parameters
+        packets = out[..., lanes.DELIVERED] + out[..., lanes.DROPPED] + out[..., lanes.WAITING]
+        late = np.mean(out[..., lanes.LATE] / np.maximum(packets, 1.0), axis=1, keepdims=True)
+        satisfied = expit(p[..., lanes.C1] * (p[..., lanes.C2] - self.delay_ms))
+        return np.asarray(satisfied - self.config.late_penalty * late)
 
     def _to_shares(self, actions: NDArray[Any]) -> NDArray[np.float64]:
         if self.config.action == "continuous":

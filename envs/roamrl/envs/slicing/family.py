@@ -16,9 +16,10 @@ from roamrl.envs.context import ContextSpace
 from roamrl.envs.family import Family
 from roamrl.envs.placement import Placement
 from roamrl.envs.reference import Reference
+from roamrl.envs.reward import RewardParts
 from roamrl.envs.slicing.config import read_config
 from roamrl.envs.slicing.context import context_space
-from roamrl.envs.slicing.env import MEASURES, SlicingEnv, action_space, observation_space
+from roamrl.envs.slicing.env import MEASURES, SlicingEnv, action_space, observation_space, weights_at
 from roamrl.envs.slicing.features import task_features
 from roamrl.envs.split import Split
 from roamrl.envs.task import Task
@@ -66,6 +67,11 @@ class SlicingFamily(Family):
         from roamrl.envs.slicing.splits import published
 
         return published(config)
+
+    def reward_parts(self, config: Mapping[str, JSON]) -> RewardParts:
+        """Return the slices' satisfactions, which the weights of the SLA weigh (they sum to one)."""
+        full = read_config(config)
+        return RewardParts(full.slices, weights_at(full))
 
     def features(self, task: Task) -> NDArray[np.float64]:
         """Return a task's context as numbers of about one, [D]."""

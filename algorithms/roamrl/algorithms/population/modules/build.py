@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
 from roamrl.algorithms.bundle import ModuleSpec, PolicyBundle
+from roamrl.algorithms.population.modules.action_values import StackedActionValues
 from roamrl.algorithms.population.modules.mlp import StackedMLP
 from roamrl.algorithms.population.modules.stacked import StackedModule
 from roamrl.envs.errors import InputError, unknown_name
 
-MODULE_KINDS: dict[str, type[StackedMLP]] = {"mlp": StackedMLP}
+MODULE_KINDS: dict[str, Callable[[ModuleSpec, int], StackedModule]] = {"mlp": StackedMLP, "q": StackedActionValues}
 """The allow-list of module kinds."""
 
 

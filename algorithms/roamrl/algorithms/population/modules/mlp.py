@@ -19,8 +19,11 @@ from roamrl.algorithms.population.modules.stacked import Evaluate, StackedModule
 from roamrl.envs.errors import InputError, unknown_name
 
 _WIDEST, _DEEPEST = 4096, 8
-_OBSERVATION_CLIP = 10.0
-_OBSERVATION_EPSILON = 1e-4
+OBSERVATION_CLIP = 10.0
+"""Deviations at which standardised observations are clipped."""
+
+OBSERVATION_EPSILON = 1e-4
+"""Added to the variance of observations."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +95,8 @@ class StackedMLP(StackedModule):
         flat = obs.reshape(*obs.shape[:2], self.observation_size).to(self.weights.dtype)
         if not self.config.normalise:
             return flat
-        mean, scale = self.observations.shift_and_scale(_OBSERVATION_EPSILON)
-        limit = _OBSERVATION_CLIP
+        mean, scale = self.observations.shift_and_scale(OBSERVATION_EPSILON)
+        limit = OBSERVATION_CLIP
         return (flat - mean[:, None]).mul_(scale.reciprocal()[:, None]).clamp_(-limit, limit)
 
     def observe(self, obs: Tensor, held: Tensor | None = None) -> None:
@@ -151,12 +154,13 @@ def _slots(config: MLPConfig, inputs: int, spec: ModuleSpec) -> list[Slot]:
     slots = []
     for net in ("trunk",) if config.shared_trunk else ("actor", "critic"):
         for layer, (rows, columns) in enumerate(zip((inputs, *config.hidden), config.hidden, strict=False)):
-            slots += _dense_slots(f"{net}.{layer}", rows, columns, trunk=True)
-    slots += _dense_slots("actor.head", config.hidden[-1], head.outputs, trunk=False)
+            slots += dense_slots(f"{net}.{layer}", rows, columns, trunk=True)
+    slots += dense_slots("actor.head", config.hidden[-1], head.outputs, trunk=False)
     if head.log_stds:
         slots.append(Slot("actor.log_std", (head.log_stds,), trunk=False))
-    return slots + _dense_slots("critic.head", config.hidden[-1], 1, trunk=False)
+    return slots + dense_slots("critic.head", config.hidden[-1], 1, trunk=False)
 
 
-def _dense_slots(layer: str, inputs: int, outputs: int, *, trunk: bool) -> list[Slot]:
+def dense_slots(layer: str, inputs: int, outputs: int, *, trunk: bool) -> list[Slot]:
+    """Return the slots of a dense layer: its weight [inputs, outputs] and its bias [outputs]."""
     return [Slot(f"{layer}.weight", (inputs, outputs), trunk), Slot(f"{layer}.bias", (outputs,), trunk)]

@@ -1,0 +1,73 @@
+"""Strategies on action values: Q-learning alone, and beside several experts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from gymnasium import spaces
+
+from roamrl.algorithms.bundle import ModuleSpec, PolicyBundle
+from roamrl.algorithms.learner_spec import AlgorithmName, MemberSpec
+from roamrl.algorithms.strategy import StrategyConfig, one_source
+from roamrl.algorithms.transfer.experts import ExpertPerSource
+from roamrl.algorithms.transfer.guided import StartsFrom
+from roamrl.envs.errors import InputError
+from roamrl.envs.reward import RewardParts
+from roamrl.envs.task import Task
+
+
+def action_value_module(
+    strategy: str, base: ModuleSpec, experts: int = 0, reward_weights: tuple[int, int] | None = None
+) -> ModuleSpec:
+    """Return the module of action values with the hidden layers of a study's policy module.
+
+    Args:
+        strategy: Who asks, for the message.
+        base: The study's module.
+        experts: Finished modules beside the learner's own network.
+        reward_weights: Where the observation shows the reward's weights; None for plain action values.
+
+    Raises:
+        InputError: If actions are not discrete.
+    """
+    if not isinstance(base.action_space, spaces.Discrete):
+        raise InputError(
+            f"strategy {strategy!r} learns a value for each action and needs discrete ones, got {base.action_space!r}; "
+            "use 'action: discrete' in the family's config, or a strategy on policies (reuse, guided, distill, hybrid)"
+        )
+    model = {name: value for name, value in base.model.items() if name in ("hidden", "activation", "normalise")}
+    if experts:
+        model["experts"] = experts
+    if reward_weights is not None:
+        model["reward_weights"] = list(reward_weights)
+    return ModuleSpec("q", base.observation_space, base.action_space, model)
+
+
+@dataclass(frozen=True)
+class ManyExpertsConfig(StrategyConfig):
+    """Settings of strategies whose learner acts beside several experts.
+
+    Attributes:
+        starts_from: Whether the learner's own network has fresh weights or the first expert's.
+    """
+
+    starts_from: StartsFrom = "expert"
+
+
+class BesideExperts(ExpertPerSource[ManyExpertsConfig]):
+    """Trains one expert a source task; on the target all experts given stand beside the learner's own network."""
+
+    config_class = ManyExpertsConfig
+    algorithm: ClassVar[AlgorithmName] = "dqn"
+
+    def adapt(self, target: Task, sources: Sequence[PolicyBundle], base: MemberSpec) -> MemberSpec:
+        """Return a member on the target with the experts beside it."""
+        first = one_source(self.name, sources)
+        initial = first if self.config.starts_from == "expert" else None
+        return replace(base, tasks=(target,), initial=initial, experts=tuple(sources))
+
+    def module(self, base: ModuleSpec, parts: RewardParts | None, sources: int) -> ModuleSpec:
+        """Return a module of action values with room for the experts."""
+        return action_value_module(self.name, base, experts=sources)

@@ -13,7 +13,7 @@ from roamrl.envs.slicing import SLICING
 from roamrl.envs.slicing.allocation import allocation_grid, softmax_shares
 from roamrl.envs.slicing.env import SlicingEnv
 from roamrl.envs.slicing.references import Backlog, Demand, DemandGains, EqualSplit, MaxWeight, Static, to_actions
-from roamrl.envs.slicing.tuning import tune_demand
+from roamrl.envs.slicing.tuning import tune_demand, tune_static
 
 EPISODES = 4
 SEED = 11
@@ -112,6 +112,36 @@ def test_tuning_improves_on_what_it_starts_from_and_repeats_itself() -> None:
         return float(Demand(gains).play(SLICING, tasks, episodes=2, seed=3).returns.mean())
 
     assert mean_return(tuned[0]) > mean_return(DemandGains((1.0, 1.0, 1.0), 0.2))
+
+
+def test_fixed_shares_are_the_best_of_the_grid_on_what_they_are_tuned_on() -> None:
+    tasks = SLICING.splits(SLICING.config())["val"].tasks[:2]
+    worth = np.array([0.0, 1.0])
+    shares = tune_static(SLICING, tasks, episodes=1, seed=3, worth=worth)
+    assert sum(shares) == pytest.approx(1.0) and min(shares) >= 0.1
+
+    def reward(fixed: Any) -> float:
+        return float(Static(fixed).play(SLICING, tasks[1:], episodes=1, seed=3).returns.mean())
+
+    assert reward(shares) >= max(reward(fixed) for fixed in allocation_grid(3)[::5])
+
+
+@pytest.mark.parametrize("variant", ["default", "hidden-sla"])
+def test_the_published_fixed_shares_stand_beside_the_roles(variant: str) -> None:
+    static = SLICING.references(SLICING.config({"variant": variant}))["static"]
+    assert isinstance(static, Static) and static.role == "other"
+    assert any(np.allclose(static.fixed, shares) for shares in allocation_grid(3))
+    turned = SLICING.references(SLICING.config({"variant": variant, "slices": ["xr", "video", "control"]}))["static"]
+    assert isinstance(turned, Static)
+    np.testing.assert_array_equal(turned.fixed, static.fixed[::-1])
+    assert "static" not in SLICING.references(SLICING.config({"variant": variant, "slices": ["control", "xr"]}))
+
+
+def test_the_published_fixed_shares_lie_between_equal_ones_and_the_best_of_these_tasks(returns: dict[str, Any]) -> None:
+    trivial, oracle = returns["equal-split"].mean(axis=1), returns["oracle"].mean(axis=1)
+    score = {name: ((played.mean(axis=1) - trivial) / (oracle - trivial)).mean() for name, played in returns.items()}
+    best = max(value for name, value in score.items() if name.startswith("static-"))
+    assert 0.0 <= score["static"] <= best
 
 
 def test_equal_split_is_the_same_in_every_window() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from roamrl.envs.placement import Placement
 from roamrl.envs.radio.link import bits_per_ms
-from roamrl.envs.slicing import SLICING, kernel, lanes
+from roamrl.envs.slicing import SLICING, kernel, lanes, service
 from roamrl.envs.slicing.env import SlicingEnv
 
 WINDOW_MS = 50.0
@@ -31,6 +31,14 @@ class Lane:
 
     def serve(self, packets, share=1.0, efficiency=1.0):
         """Serve one window; packets: a list of (ms within the window, bits) for each user."""
+        self.arrive(packets, efficiency)
+        end = self.now + WINDOW_MS
+        kernel.serve_window(self.queues, 0, self.p, share, self.now, end, self.window, self.out)
+        self.now = end
+        return self.out
+
+    def arrive(self, packets, efficiency):
+        """Write what the next window brings."""
         self.window.visits["user"] = np.arange(len(self.window.visits))
         self.window.visits["arrivals"] = 0
         for user, arriving in enumerate(packets):
@@ -38,10 +46,6 @@ class Lane:
             for number, (at, bits) in enumerate(arriving):
                 self.window.packets[user, number] = (self.now + at, bits)
         self.window.efficiency[:] = np.asarray(efficiency) * self.unit
-        end = self.now + WINDOW_MS
-        kernel.serve_window(self.queues, 0, self.p, share, self.now, end, self.window, self.out)
-        self.now = end
-        return self.out
 
 
 def test_one_user_waits_as_fifo_arithmetic_says():
@@ -61,6 +65,35 @@ def test_round_robin_takes_slots_in_turn_and_gives_on_what_is_left_of_a_slot():
     # Turn starts after user 0. Slots of 500 bits: user 1, user 0, user 1 (200 bits, till 1.2) and user 0 (300), user 0.
     out = Lane().serve([[(0, 1000)], [(0, 700)]])
     assert out[lanes.DELAY_SUM_MS] == pytest.approx(1.2 + 1.7)
+
+
+def test_more_users_than_a_word_has_bits_take_their_slots_in_turn():
+    # A packet of one slot each. Turn starts after user 0: user 1 ends after .5 ms, user 69 after 34.5, user 0 after 35.
+    out = Lane(slots=80).serve([[(0, 500)]] * 70)
+    assert out[lanes.DELIVERED] == 70
+    assert out[lanes.DELAY_SUM_MS] == pytest.approx(0.5 * 70 * 71 / 2)
+    assert out[lanes.BUSY_MS] == pytest.approx(35.0)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_looking_one_by_one_serves_as_the_bits_of_a_word_do(seed):
+    rng = np.random.default_rng(seed)
+    users = int(rng.integers(1, 17))
+    lists = [sorted((float(at), float(rng.integers(50, 3000))) for at in rng.uniform(0, 50, 8)) for _ in range(users)]
+    efficiency = rng.choice([0.0, 0.5, 1.0, 2.0], (16, 10))
+    outcomes = []
+    for serve in (service._round_robin, service._round_robin_many):
+        lane = Lane(slots=16, timer=30.0)
+        lane.arrive(lists, efficiency)
+        queues, window = lane.queues, lane.window
+        count = service._open(queues.packets[0], queues.lines[0], lane.p, window)
+        rate = bits_per_ms(1.0, PRB)
+        last = serve(queues.packets[0], queues.lines[0], 3, lane.p, rate, 0.0, WINDOW_MS, window, count, lane.out)
+        outcomes.append((last, lane.out, queues.lines["count"].copy()))
+    assert outcomes[0][1][lanes.DELIVERED] > 0
+    assert outcomes[0][0] == outcomes[1][0]
+    np.testing.assert_allclose(outcomes[0][1], outcomes[1][1], rtol=1e-9)
+    np.testing.assert_array_equal(outcomes[0][2], outcomes[1][2])
 
 
 def test_the_turn_is_kept_over_windows():

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from roamrl.envs.batched import BatchedEnv
     from roamrl.envs.family import Family
 
-Role = Literal["trivial", "classical", "oracle"]
+Role = Literal["trivial", "classical", "oracle", "other"]
 
 
 class Reference(ABC):
@@ -24,7 +24,8 @@ class Reference(ABC):
 
     Attributes:
         name: Name in tables, e.g. ``equal-split``.
-        role: ``trivial`` is score 0, ``oracle`` is score 1, ``classical`` is what an engineer would deploy.
+        role: ``trivial`` is score 0, ``oracle`` is score 1, ``classical`` is what an engineer would deploy, and
+            ``other`` has no place in scores: it is there to be compared with.
         about: One line for people.
     """
 

@@ -14,6 +14,19 @@ ROWS = [
 ]
 
 
+PROFILE = [
+    Row(
+        "slicing",
+        "share of a window",
+        "service: packets end or come",
+        0.25,
+        notes={"least": 0.2, "most": 0.3, "whole_s": 24.3e-6, "calls": 214.3, "nanoseconds": 47.7},
+    ),
+    Row("slicing", "share of a window", "others", 0.75, notes={"least": 0.7, "most": 0.8, "whole_s": 24.3e-6}),
+    Row("slicing", "events a window", "packets delivered", 80.8),
+]
+
+
 @pytest.fixture
 def short_benchmark(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """Lets ``env`` end at once, with two rows, and keeps what it was asked for."""
@@ -44,6 +57,24 @@ def test_bench_prints_tables_and_writes_json(
     assert {"rows", "machine", "versions", "commit", "command", "date"} <= data.keys()
     assert [row["met"] for row in data["rows"]] == [True, False]
     assert data["rows"][0]["ratio_median"] == 9.3
+
+
+@pytest.mark.ray
+def test_a_profile_is_a_table_of_shares(
+    roamrl: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, local_ray: object
+) -> None:
+    from roamrl.platform.bench import run
+
+    monkeypatch.setattr(run, "SUITES", {"profile": lambda effort: PROFILE})
+    file = tmp_path / "profile.json"
+    answer = roamrl("bench", "profile", "--json", str(file))
+    assert answer.code == 0
+    assert max(len(line) for line in answer.lines) <= 80
+    assert "slicing: share of a window (24.3 µs)" in answer.out
+    (part,) = [line for line in answer.lines if line.startswith("service: packets end or come")]
+    assert part.split()[5:] == ["25.0%", "20..30", "214.3", "48", "ns", "1.33", "x"]
+    rows = json.loads(file.read_text())["rows"]
+    assert sum(row["value"] for row in rows if row["metric"] == "share of a window") == 1.0
 
 
 @pytest.mark.parametrize(

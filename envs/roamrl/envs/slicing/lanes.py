@@ -106,10 +106,10 @@ of the packet in front; packets waiting."""
 VISIT = _record("", "user", "", "arrivals fresh")
 """A user's window: its slot (-1 after the last); packets that arrive; whether the user came in it."""
 
-TURN = _record("ready_ms left_bits expiry_ms speed served_bits", "", "", "user arrivals admitted next")
+TURN = _record("ready_ms left_bits expiry_ms speed served_bits", "", "", "user arrivals admitted")
 """A user that has something to send in a window: from when on (-1 if something waits); of the packet in front the bits
 yet to be sent and when it expires; bits a ms while it is served; bits sent in this slot; its user slot; packets that
-arrive in this window; those of them that are in the queue or dropped; whose turn comes next."""
+arrive in this window; those of them that are in the queue or dropped."""
 
 SPARE = 4
 """Room of a ring beyond the packets it may hold. Rings of a power of two of bytes would all begin in the same few sets

@@ -1,4 +1,4 @@
-"""Policies nobody trained: equal split, demand-proportional with the SLA weights, backlog, max-weight, clairvoyant."""
+"""Policies nobody trained: equal, fixed and demand-proportional shares, backlog, max-weight, clairvoyant."""
 
 from __future__ import annotations
 
@@ -124,11 +124,11 @@ class MaxWeight(SharesReference):
 
 
 class Static(SharesReference):
-    """The same shares in every window."""
+    """The same shares in every window of every task: what can be had without looking."""
 
     name = "static"
-    role = "classical"
-    about = "fixed shares"
+    role = "other"
+    about = "the same shares in every window; of all allocations the best on val"
 
     def __init__(self, fixed: Sequence[float]) -> None:
         self.fixed = np.asarray(fixed, np.float64)
@@ -156,16 +156,30 @@ TUNED_FLOOR: Final[Mapping[str, float]] = {"default": 0.175, "hidden-sla": 0.095
 by the inverse of their gap). ``voice`` has no tuning of its own and takes what ``control`` has."""
 
 
+TUNED_SHARES: Final[Mapping[str, Mapping[str, float]]] = {
+    "default": {"control": 0.3, "video": 0.3, "xr": 0.4},
+    "hidden-sla": {"control": 0.4, "video": 0.5, "xr": 0.1},
+}
+"""Shares of :class:`Static` in each variant, the best of the grid on its ``val``, from
+``python -m roamrl.envs.slicing.tuning`` (64 episodes a task, seed 7, tasks weighted by the inverse of their gap)."""
+
+
 def references(config: Mapping[str, JSON]) -> dict[str, Reference]:
-    """Return the references under a full config by name; the first of each role stands for it in scores."""
+    """Return the references under a full config by name; the first of each role stands for it in scores.
+
+    ``static`` is among them where the cell has the slices that its shares were chosen for.
+    """
     full = read_config(config)
     scale = tuple(TUNED_SCALE[full.variant][name] for name in full.slices)
-    offered: tuple[Reference, ...] = (
+    shares = TUNED_SHARES[full.variant]
+    offered: list[Reference] = [
         EqualSplit(),
         Demand(DemandGains(scale, TUNED_FLOOR[full.variant])),
         Backlog(),
         MaxWeight(),
         Clairvoyant("oracle", BEAM_WIDTH),
         Clairvoyant("oracle-window", 1),
-    )
+    ]
+    if sorted(full.slices) == sorted(shares):
+        offered.insert(1, Static([shares[name] for name in full.slices]))
     return {reference.name: reference for reference in offered}

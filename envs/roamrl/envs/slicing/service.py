@@ -11,11 +11,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy import int64, uint32
+from numpy import int64, uint32, uint64
 
 from roamrl.envs.compiled import compiled, inlined
 from roamrl.envs.radio.fading import FADING_SLOTS
 from roamrl.envs.radio.link import SLOT_MS, bits_per_ms
+from roamrl.envs.slicing.bits import BITS, first_bit
 from roamrl.envs.slicing.lanes import (
     BACKLOG_BITS,
     BUSY_MS,
@@ -40,6 +41,7 @@ PF_SLOTS = 100
 """Slots over which proportional fair averages."""
 
 _PERIOD_MS = FADING_SLOTS * SLOT_MS
+_NONE, _ONE, _ALL = uint64(0), uint64(1), uint64(2**BITS - 1)
 _KEPT = 1.0 - 1.0 / PF_SLOTS
 
 
@@ -228,36 +230,38 @@ def _serve_user(ring, line, arriving, turn, p, now_ms, until_ms, out):  # type: 
 def _round_robin(packets, lines, last, p, rate, start_ms, end_ms, window, users, out):  # type: ignore[no-untyped-def]
     """Serve slot by slot the next user in turn; return whose turn was last.
 
-    Those who can be served form a ring, made anew when a user gets something to send and in each fading period.
+    Those who can be served are the bits of a word, looked up anew when a user gets something to send and in each
+    fading period.
     """
+    if users > BITS:
+        return _round_robin_many(packets, lines, last, p, rate, start_ms, end_ms, window, users, out)
     turns = window.turns
-    at, before, served = uint32(0), uint32(0), _turn_of(turns, users, last)
-    now, slot_end, look_ms, period_end, busy, busy_ms = start_ms, start_ms, start_ms, start_ms, 0, 0.0
+    served = _turn_of(turns, users, last)
+    able, busy = _NONE, _NONE
+    now, slot_end, look_ms, period_end, busy_ms = start_ms, start_ms, start_ms, start_ms, 0.0
     while now < end_ms:
         if now >= look_ms:
             if now >= period_end:
-                period_end = _begin_period(turns, users, window.efficiency, rate, now, start_ms)
-            busy, at, before, look_ms = _who_is_busy(turns, users, served, now, period_end)
+                period_end, able = _begin_period(turns, users, window.efficiency, rate, now, start_ms)
+            busy, look_ms = _who_is_busy(turns, users, able, now, period_end)
         if busy == 0:
             now = look_ms
             continue
         if now >= slot_end:
-            slot_end = start_ms + (math.floor((now - start_ms) / SLOT_MS) + 1.0) * SLOT_MS
+            past = start_ms + math.floor((now - start_ms) / SLOT_MS) * SLOT_MS if now > slot_end else slot_end
+            slot_end = past + SLOT_MS
         until = slot_end
-        if busy == 1:  # slot after slot until another comes
+        if busy & (busy - _ONE) == 0:  # slot after slot until another comes
             until = start_ms + math.ceil((look_ms - start_ms) / SLOT_MS) * SLOT_MS
-        turn = turns[at]
+        later = busy & (_ALL << uint64(served) << _ONE)
+        served = uint32(first_bit(later if later != 0 else busy))
+        turn = turns[served]
         begun = now
         now = _take_turn(packets, lines, p, now, until, window, turn, out)
         busy_ms += now - begun
-        served = at
-        at = turn.next
         if turn.ready_ms > now:
             look_ms = min(look_ms, turn.ready_ms)
-            turns[before].next = at
-            busy -= 1
-        else:
-            before = served
+            busy &= ~(_ONE << uint64(served))
     out[BUSY_MS] += busy_ms
     return turns[served].user if busy_ms > 0.0 else last
 
@@ -274,11 +278,14 @@ def _turn_of(turns, users, last):  # type: ignore[no-untyped-def]
 
 @inlined
 def _begin_period(turns, users, efficiency, rate, now_ms, start_ms):  # type: ignore[no-untyped-def]
-    """Set the speed of all turns in the fading period that now runs; return its end."""
+    """Set the speed of all turns in the fading period that now runs; return its end and who has any, a bit each."""
     period = int((now_ms - start_ms) / _PERIOD_MS)
+    able = _NONE
     for place in range(users):
-        turns[place].speed = rate * efficiency[turns[place].user, period]
-    return start_ms + (period + 1) * _PERIOD_MS
+        speed = rate * efficiency[turns[place].user, period]
+        turns[place].speed = speed
+        able |= (_ONE if speed > 0.0 else _NONE) << uint64(place)
+    return start_ms + (period + 1) * _PERIOD_MS, able
 
 
 @inlined
@@ -295,25 +302,51 @@ def _take_turn(packets, lines, p, now_ms, until_ms, window, turn, out):  # type:
 
 
 @inlined
-def _who_is_busy(turns, users, served, now_ms, period_end):  # type: ignore[no-untyped-def]
-    """Make a ring of the turns that can be served, those after turn ``served`` first.
+def _who_is_busy(turns, users, able, now_ms, period_end):  # type: ignore[no-untyped-def]
+    """Return the turns that can be served, a bit each, and when to look again."""
+    busy, look_ms = _NONE, period_end
+    for place in range(users):
+        ready_ms = turns[place].ready_ms
+        waits = ready_ms > now_ms
+        look_ms = min(look_ms, ready_ms if waits else period_end)
+        busy |= (_NONE if waits else _ONE) << uint64(place)
+    return busy & able, look_ms
 
-    Returns (how many there are, the first of them, the last of them, when to look again).
-    """
-    busy, look_ms = 0, period_end
-    first, before, at = served, served, served
+
+@compiled
+def _round_robin_many(packets, lines, last, p, rate, start_ms, end_ms, window, users, out):  # type: ignore[no-untyped-def]
+    """Do what :func:`_round_robin` does for more users than a word has bits: look for the next in turn one by one."""
+    turns = window.turns
+    served = _turn_of(turns, users, last)
+    now, period_end, busy_ms = start_ms, start_ms, 0.0
+    while now < end_ms:
+        if now >= period_end:
+            period_end, _ = _begin_period(turns, users, window.efficiency, rate, now, start_ms)
+        found, at, look_ms = _next_of_many(turns, users, served, now, period_end)
+        if not found:
+            now = look_ms
+            continue
+        slot_end = start_ms + (math.floor((now - start_ms) / SLOT_MS) + 1.0) * SLOT_MS
+        begun = now
+        now = _take_turn(packets, lines, p, now, slot_end, window, turns[at], out)
+        busy_ms += now - begun
+        served = at
+    out[BUSY_MS] += busy_ms
+    return turns[served].user if busy_ms > 0.0 else last
+
+
+@inlined
+def _next_of_many(turns, users, served, now_ms, period_end):  # type: ignore[no-untyped-def]
+    """Return whether anyone can be served, the first of them after turn ``served``, and else when to look again."""
+    found, at, look_ms = False, served, period_end
     for _ in range(users):
         at = uint32(at + 1) if at + 1 < users else uint32(0)
-        turn = turns[at]
-        turns[before].next = at  # written over unless this one can be served
-        waits = turn.ready_ms > now_ms
-        look_ms = min(look_ms, turn.ready_ms) if waits else look_ms
-        can = not waits and turn.speed > 0.0
-        first = at if can and busy == 0 else first
-        before = at if can else before
-        busy += 1 if can else 0
-    turns[before].next = first
-    return busy, first, before, look_ms
+        if turns[at].ready_ms > now_ms:
+            look_ms = min(look_ms, turns[at].ready_ms)
+        elif turns[at].speed > 0.0:
+            found = True
+            break
+    return found, at, look_ms
 
 
 @compiled

@@ -197,3 +197,24 @@ def alone(
         target=target,
         notes={**spread, **(notes or {})},
     )
+
+
+def share(
+    values: Sequence[float],
+    *,
+    work: str,
+    metric: str,
+    variant: str,
+    whole_s: float,
+    notes: Mapping[str, Any] | None = None,
+) -> Row:
+    """Make the row of a part's share of a whole, 0..1, from its share in each round; the whole takes ``whole_s``."""
+    spread = {"least": float(min(values)), "most": float(max(values))}
+    return Row(
+        work=work,
+        metric=metric,
+        variant=variant,
+        value=float(np.median(values)),
+        rounds=len(values),
+        notes={**spread, "whole_s": whole_s, **(notes or {})},
+    )

@@ -9,24 +9,13 @@ from numpy.typing import NDArray
 
 from roamrl.algorithms.bundle import ModuleSpec
 from roamrl.algorithms.learner_spec import LearnerSpec, MemberSpec, PPOSettings, steady_phases
-from roamrl.platform.bench.works import (
-    CLIP,
-    ENTROPY,
-    EPOCHS,
-    GAE_LAMBDA,
-    GAMMA,
-    HIDDEN,
-    LEARNING_RATE,
-    MAX_NORM,
-    MINIBATCHES,
-    VALUE,
-    Work,
-)
+from roamrl.platform.bench.settings import SHARED
+from roamrl.platform.bench.works import Work
 
 ENDLESS = 1 << 40
 
-PLAIN: dict[str, Any] = {"hidden": list(HIDDEN), "activation": "tanh", "shared_trunk": False}
-FAST: dict[str, Any] = {"hidden": list(HIDDEN), "activation": "silu", "shared_trunk": True}
+PLAIN: dict[str, Any] = {"hidden": list(SHARED.hidden), "activation": "tanh", "shared_trunk": False}
+FAST: dict[str, Any] = {"hidden": list(SHARED.hidden), "activation": "silu", "shared_trunk": True}
 
 
 def learner(
@@ -44,11 +33,23 @@ def learner(
     return LearnerSpec(
         ModuleSpec("mlp", work.observation_space, work.action_space, dict(model or PLAIN)),
         tuple(
-            MemberSpec(first_seed + seed, (work.task,), None, "all", 0, LEARNING_RATE, ENTROPY, CLIP, MAX_NORM)
+            MemberSpec(
+                first_seed + seed,
+                (work.task,),
+                None,
+                "all",
+                0,
+                SHARED.learning_rate,
+                SHARED.entropy,
+                SHARED.clip,
+                SHARED.max_norm,
+            )
             for seed in range(members)
         ),
         steady_phases(steps, envs, length),
-        PPOSettings(GAMMA, GAE_LAMBDA, EPOCHS, MINIBATCHES, VALUE, compiled=compiled),
+        PPOSettings(
+            SHARED.gamma, SHARED.gae_lambda, SHARED.epochs, SHARED.minibatches, SHARED.value, compiled=compiled
+        ),
     )
 
 
@@ -56,22 +57,22 @@ class Population:
     """Trains a population, ``iterations`` of the learner a run, through RLlib's Algorithm as a trial does."""
 
     def __init__(self, name: str, spec: LearnerSpec, iterations: int = 1, runners: int = 0) -> None:
-        from roamrl.algorithms.rllib.config import PopulationPPOConfig
+        from roamrl.algorithms.rllib.config import PopulationConfig
 
         self.name = name
         self.spec = spec
-        config = PopulationPPOConfig().population(learner=spec, iterations_per_report=iterations, torch_threads=1)
-        self._algorithm: Any = config.env_runners(num_env_runners=runners, num_cpus_per_env_runner=0).build_algo()
+        config = PopulationConfig().population(learner=spec, iterations_per_report=iterations, torch_threads=1)
+        self.algorithm: Any = config.env_runners(num_env_runners=runners, num_cpus_per_env_runner=0).build_algo()
         self._steps = iterations * spec.phases[0].rows * len(spec.members)
 
     def run(self) -> int:
         """Train ``iterations`` iterations."""
-        self._algorithm.train()
+        self.algorithm.train()
         return self._steps
 
     def returns(self) -> NDArray[np.float64]:
         """Return the mean return of the episodes that ended in each iteration so far, [iterations, P]."""
-        return np.asarray(self._algorithm.curve().return_mean, np.float64)
+        return np.asarray(self.algorithm.curve().return_mean, np.float64)
 
     def shares(self) -> dict[str, float]:
         """Return the shares of an iteration's time: sampling, learning, handing weights to the runner."""
@@ -82,28 +83,28 @@ class Population:
             "learning": metrics.LEARNER_UPDATE_TIMER,
             "weights": metrics.SYNCH_WORKER_WEIGHTS_TIMER,
         }
-        seconds = {name: float(self._algorithm.metrics.peek((metrics.TIMERS, key))) for name, key in names.items()}
+        seconds = {name: float(self.algorithm.metrics.peek((metrics.TIMERS, key))) for name, key in names.items()}
         return {name: value / sum(seconds.values()) for name, value in seconds.items()}
 
     def close(self) -> None:
         """Stop the algorithm."""
-        self._algorithm.stop()
+        self.algorithm.stop()
 
 
 class PopulationSampling:
     """Samples with a population, without learning."""
 
     def __init__(self, name: str, spec: LearnerSpec) -> None:
-        from roamrl.algorithms.rllib.config import PopulationPPOConfig
+        from roamrl.algorithms.rllib.config import PopulationConfig
 
         self.name = name
-        self._algorithm: Any = PopulationPPOConfig().population(learner=spec).build_algo()
+        self.algorithm: Any = PopulationConfig().population(learner=spec).build_algo()
 
     def run(self) -> int:
         """Sample one iteration's rows of all members."""
-        (rollout,) = self._algorithm.env_runner.sample(iteration=1)
+        (rollout,) = self.algorithm.env_runner.sample(iteration=1)
         return int(rollout.agent_steps)
 
     def close(self) -> None:
         """Stop the algorithm."""
-        self._algorithm.stop()
+        self.algorithm.stop()

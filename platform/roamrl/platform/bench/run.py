@@ -13,6 +13,7 @@ from roamrl.platform.bench.measure import Row
 from roamrl.platform.bench.result import Benchmark
 from roamrl.platform.bench.suites import Effort, Suite
 from roamrl.platform.bench.suites.env import env_suite
+from roamrl.platform.bench.suites.profile import profile_suite
 from roamrl.platform.bench.suites.rollout import rollout_suite
 from roamrl.platform.bench.suites.scale import scale_suite
 from roamrl.platform.bench.suites.train import train_suite
@@ -22,8 +23,12 @@ SUITES: Mapping[str, Suite] = {
     "rollout": rollout_suite,
     "train": train_suite,
     "scale": scale_suite,
+    "profile": profile_suite,
 }
-"""Suites in the order in which ``all`` runs them."""
+"""Suites by name."""
+
+ALL = ("env", "rollout", "train", "scale")
+"""What ``all`` runs, in this order: what is compared with others and has targets."""
 
 
 def run_benchmark(

@@ -14,11 +14,6 @@ from roamrl.envs.family import Family, get_family, register_family
 from roamrl.envs.task import Task
 from roamrl.platform.bench.toy import TOY, ToyCell
 
-GAMMA, GAE_LAMBDA, CLIP, ENTROPY, VALUE, EPOCHS, MINIBATCHES, HIDDEN = 0.95, 0.95, 0.2, 0.01, 0.5, 4, 4, (64, 64)
-"""Settings all contenders share."""
-
-LEARNING_RATE, MAX_NORM = 1e-3, 0.5
-
 
 @dataclass(frozen=True)
 class Work:

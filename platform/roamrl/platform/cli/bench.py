@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from roamrl.platform.bench.result import Benchmark
 
 FIGURE_KINDS = (".png", ".svg", ".pdf")
-SUITE_NAMES = ("env", "rollout", "train", "scale", "all")
+SUITE_NAMES = ("env", "rollout", "train", "scale", "all", "profile")
+SHARE = "share of "
+"""How the metric of a profile's rows begins."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -21,7 +23,12 @@ def add_to(app: typer.Typer) -> None:
 
 
 def bench(
-    suite: Annotated[str, typer.Argument(metavar="[env|rollout|train|scale|all]", help="What to measure.")] = "all",
+    suite: Annotated[
+        str,
+        typer.Argument(
+            metavar="[env|rollout|train|scale|all|profile]", help="What to measure; 'profile': where the time goes."
+        ),
+    ] = "all",
     family: Annotated[str, typer.Option(help="Family measured beside the toy.")] = "slicing-v1",
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON.")] = None,
     figure: Annotated[
@@ -45,7 +52,8 @@ def bench(
         raise InputError(f"--figure draws what 'scale' and 'all' measure into a file that ends in {kinds}")
     from rich.console import Console
 
-    from roamrl.platform.bench.run import SUITES, run_benchmark
+    _quiet_profiler()
+    from roamrl.platform.bench.run import ALL, run_benchmark
     from roamrl.platform.bench.suites import Effort
 
     console = Console(stderr=True, highlight=False)
@@ -56,13 +64,20 @@ def bench(
         family=family,
         say=lambda what: console.print(what),
     )
-    names = tuple(SUITES) if suite == "all" else (suite,)
+    names = ALL if suite == "all" else (suite,)
     result = run_benchmark(names, effort, lambda known: _write(known, json_file))
     if figure is not None:
         from roamrl.platform.bench.figure import write_growth
 
         write_growth(result.rows, figure)
     _print(result)
+
+
+def _quiet_profiler() -> None:
+    """Keep torch's profiler from telling of its start and stop; it reads this when torch is imported."""
+    import os
+
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
 
 def _write(result: Benchmark, file: Path | None) -> None:
@@ -87,8 +102,13 @@ def _print(result: Benchmark) -> None:
         Column("ratio", "right"),
         Column("target", "right"),
     ]
+    parts = [Column("part"), *(Column(name, "right") for name in ("share", "range", "calls", "each", "without"))]
     for title in dict.fromkeys(_title(row) for row in result.rows):
-        print_table(columns, [_cells(row) for row in result.rows if _title(row) == title], title=title)
+        rows = [row for row in result.rows if _title(row) == title]
+        if rows[0].metric.startswith(SHARE):
+            print_table(parts, [_part_cells(row) for row in rows], title=title)
+        else:
+            print_table(columns, [_cells(row) for row in rows], title=title)
         typer.echo("")
     data = result.to_json()
     versions = ", ".join(f"{name} {version}" for name, version in data["versions"].items())
@@ -99,11 +119,38 @@ def _print(result: Benchmark) -> None:
     ):
         typer.echo(line)
     missed = [row for row in result.rows if row.met is False]
-    typer.echo(f"{len(missed)} of {sum(row.met is not None for row in result.rows)} targets missed")
+    asked = sum(row.met is not None for row in result.rows)
+    if asked:
+        typer.echo(f"{len(missed)} of {asked} targets missed")
 
 
 def _title(row: Row) -> str:
-    return f"{row.work}: {row.metric}"
+    whole = f" ({_moment(row.notes['whole_s'])})" if "whole_s" in row.notes else ""
+    return f"{row.work}: {row.metric}{whole}"
+
+
+def _part_cells(row: Row) -> tuple[str, ...]:
+    """Return a part's name, share of the whole, its spread in %, calls, time of a call, speed without the part."""
+    from roamrl.platform.cli.tables import count
+
+    notes = row.notes
+    calls = notes.get("calls")
+    return (
+        row.variant,
+        f"{row.value:.1%}",
+        f"{100 * notes['least']:.0f}..{100 * notes['most']:.0f}",
+        "" if calls is None else f"{calls:.1f}" if calls < 1000 else count(calls),
+        _moment(1e-9 * notes["nanoseconds"]) if calls else "",
+        f"{1.0 / (1.0 - row.value):.2f} x",
+    )
+
+
+def _moment(seconds: float) -> str:
+    """Return a time in a few characters: 93 ns, 20.1 µs, 1.2 s."""
+    for size, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{1e9 * seconds:.0f} ns"
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -8,19 +8,8 @@ from typing import Any
 import torch
 
 from roamrl.algorithms.rllib.config import quiet_ray
-from roamrl.platform.bench.works import (
-    CLIP,
-    ENTROPY,
-    EPOCHS,
-    GAE_LAMBDA,
-    GAMMA,
-    HIDDEN,
-    LEARNING_RATE,
-    MAX_NORM,
-    MINIBATCHES,
-    VALUE,
-    Work,
-)
+from roamrl.platform.bench.settings import SHARED
+from roamrl.platform.bench.works import Work
 
 FORMS = {"rllib-1": (1, "sync"), "rllib-64": (64, "sync"), "rllib-native-256": (256, "vector_entry_point")}
 """Name to environments and how they are stepped."""
@@ -54,21 +43,21 @@ def ppo_config(work: Work, rows: int, form: str, seed: int = 0) -> Any:
             batch_mode="truncate_episodes",
         )
         .training(
-            lr=LEARNING_RATE,
-            gamma=GAMMA,
-            lambda_=GAE_LAMBDA,
-            clip_param=CLIP,
-            entropy_coeff=ENTROPY,
-            vf_loss_coeff=VALUE,
+            lr=SHARED.learning_rate,
+            gamma=SHARED.gamma,
+            lambda_=SHARED.gae_lambda,
+            clip_param=SHARED.clip,
+            entropy_coeff=SHARED.entropy,
+            vf_loss_coeff=SHARED.value,
             vf_clip_param=float("inf"),
             use_kl_loss=False,
-            grad_clip=MAX_NORM,
+            grad_clip=SHARED.max_norm,
             grad_clip_by="global_norm",
             train_batch_size_per_learner=rows,
-            minibatch_size=rows // MINIBATCHES,
-            num_epochs=EPOCHS,
+            minibatch_size=rows // SHARED.minibatches,
+            num_epochs=SHARED.epochs,
         )
-        .rl_module(model_config=DefaultModelConfig(fcnet_hiddens=list(HIDDEN), fcnet_activation="tanh"))
+        .rl_module(model_config=DefaultModelConfig(fcnet_hiddens=list(SHARED.hidden), fcnet_activation="tanh"))
         .debugging(seed=seed, log_level="ERROR")
     )
 

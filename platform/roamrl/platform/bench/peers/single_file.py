@@ -11,26 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor, distributions, nn
 
-from roamrl.platform.bench.works import (
-    CLIP,
-    ENTROPY,
-    EPOCHS,
-    GAE_LAMBDA,
-    GAMMA,
-    HIDDEN,
-    LEARNING_RATE,
-    MAX_NORM,
-    MINIBATCHES,
-    VALUE,
-    Work,
-)
+from roamrl.platform.bench.settings import SHARED
+from roamrl.platform.bench.works import Work
 
 Categorical: Any = distributions.Categorical
 
 
 def _network(inputs: int, outputs: int, gain: float) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for width in HIDDEN:
+    for width in SHARED.hidden:
         layers += [_layer(inputs, width, 2.0**0.5), nn.Tanh()]
         inputs = width
     return nn.Sequential(*layers, _layer(inputs, outputs, gain))
@@ -56,7 +45,7 @@ class SingleFilePPO:
         self._actor = _network(size, int(getattr(work.action_space, "n", 0)), 0.01)
         self._critic = _network(size, 1, 1.0)
         self._weights = [*self._actor.parameters(), *self._critic.parameters()]
-        self._adam = torch.optim.Adam(self._weights, LEARNING_RATE, eps=1e-5)
+        self._adam = torch.optim.Adam(self._weights, SHARED.learning_rate, eps=1e-5)
         self._length, self._envs = length, envs
         self._obs = torch.zeros(length, envs, size)
         self._actions = torch.zeros(length, envs, dtype=torch.int64)
@@ -90,8 +79,8 @@ class SingleFilePPO:
         advantages = torch.zeros_like(self._rewards)
         following, ended, last = self._critic(self._now).squeeze(-1), self._ended, torch.zeros(self._envs)
         for step in reversed(range(self._length)):
-            delta = self._rewards[step] + GAMMA * following * (1.0 - ended) - self._values[step]
-            last = delta + GAMMA * GAE_LAMBDA * (1.0 - ended) * last
+            delta = self._rewards[step] + SHARED.gamma * following * (1.0 - ended) - self._values[step]
+            last = delta + SHARED.gamma * SHARED.gae_lambda * (1.0 - ended) * last
             advantages[step] = last
             following, ended = self._values[step], self._done[step]
         return advantages
@@ -99,18 +88,18 @@ class SingleFilePPO:
     def _learn(self, advantages: Tensor, returns: Tensor) -> None:
         obs, actions = self._obs.flatten(0, 1), self._actions.flatten()
         logp, gains, targets = self._logp.flatten(), advantages.flatten(), returns.flatten()
-        for _ in range(EPOCHS):
-            for rows in torch.randperm(len(obs)).chunk(MINIBATCHES):
+        for _ in range(SHARED.epochs):
+            for rows in torch.randperm(len(obs)).chunk(SHARED.minibatches):
                 policy = Categorical(logits=self._actor(obs[rows]))
                 ratio = (policy.log_prob(actions[rows]) - logp[rows]).exp()
                 gain = gains[rows]
                 gain = (gain - gain.mean()) / (gain.std() + 1e-8)
-                policy_loss = -torch.min(gain * ratio, gain * ratio.clamp(1.0 - CLIP, 1.0 + CLIP)).mean()
+                policy_loss = -torch.min(gain * ratio, gain * ratio.clamp(1.0 - SHARED.clip, 1.0 + SHARED.clip)).mean()
                 value_loss = (self._critic(obs[rows]).squeeze(-1) - targets[rows]).square().mean()
-                loss = policy_loss + VALUE * value_loss - ENTROPY * policy.entropy().mean()
+                loss = policy_loss + SHARED.value * value_loss - SHARED.entropy * policy.entropy().mean()
                 self._adam.zero_grad()
                 loss.backward()
-                nn.utils.clip_grad_norm_(self._weights, MAX_NORM)
+                nn.utils.clip_grad_norm_(self._weights, SHARED.max_norm)
                 self._adam.step()
 
     def close(self) -> None:

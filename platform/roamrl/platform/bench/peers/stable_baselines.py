@@ -8,19 +8,8 @@ from typing import Any
 import torch
 
 from roamrl.envs.errors import InputError
-from roamrl.platform.bench.works import (
-    CLIP,
-    ENTROPY,
-    EPOCHS,
-    GAE_LAMBDA,
-    GAMMA,
-    HIDDEN,
-    LEARNING_RATE,
-    MAX_NORM,
-    MINIBATCHES,
-    VALUE,
-    Work,
-)
+from roamrl.platform.bench.settings import SHARED
+from roamrl.platform.bench.works import Work
 
 INSTALL = "pip install 'roamrl[bench]'"
 
@@ -47,20 +36,20 @@ class StableBaselinesPPO:
         from roamrl.platform.bench.peers.native_vec_env import NativeVecEnv
 
         self._rows = envs * length
-        layers = list(HIDDEN)
+        layers = list(SHARED.hidden)
         self._agent: Any = PPO(
             "MlpPolicy",
             NativeVecEnv(work.cells(envs)),
-            learning_rate=LEARNING_RATE,
+            learning_rate=SHARED.learning_rate,
             n_steps=length,
-            batch_size=self._rows // MINIBATCHES,
-            n_epochs=EPOCHS,
-            gamma=GAMMA,
-            gae_lambda=GAE_LAMBDA,
-            clip_range=CLIP,
-            ent_coef=ENTROPY,
-            vf_coef=VALUE,
-            max_grad_norm=MAX_NORM,
+            batch_size=self._rows // SHARED.minibatches,
+            n_epochs=SHARED.epochs,
+            gamma=SHARED.gamma,
+            gae_lambda=SHARED.gae_lambda,
+            clip_range=SHARED.clip,
+            ent_coef=SHARED.entropy,
+            vf_coef=SHARED.value,
+            max_grad_norm=SHARED.max_norm,
             policy_kwargs={"net_arch": {"pi": layers, "vf": layers}, "activation_fn": torch.nn.Tanh},
             device="cpu",
             seed=0,

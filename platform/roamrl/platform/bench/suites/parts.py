@@ -10,7 +10,7 @@ from roamrl.envs.compiled import compiled
 from roamrl.envs.radio.fading import FADING_SLOTS
 from roamrl.envs.slicing import kernel, lanes
 from roamrl.envs.slicing.env import SlicingEnv
-from roamrl.platform.bench.measure import Contender, Row, Sample, interleave
+from roamrl.platform.bench.measure import Contender, Row, interleave, share
 from roamrl.platform.bench.suites import Effort
 from roamrl.platform.bench.suites.env import CELLS, STEPS, BatchSteps
 from roamrl.platform.bench.works import Work
@@ -94,27 +94,18 @@ def parts_rows(effort: Effort, work: Work) -> Sequence[Row]:
     ]
     samples = interleave(contenders, effort.rounds, effort.seconds)
 
-    def share(of: str, less: str | None) -> list[float]:
+    def part_of(of: str, less: str | None) -> list[float]:
         def seconds(name: str | None) -> list[float]:
             return [1.0 / sample.rate for sample in samples[name]] if name else [0.0] * effort.rounds
 
         return [(a - b) / c for a, b, c in zip(seconds(of), seconds(less), seconds("step"), strict=True)]
 
     parts = {
-        "users, traffic and radio": share("drawn", None),
-        "service of the queues": share("served", "drawn"),
-        "reward, observation, Python": share("step", "served"),
+        "users, traffic and radio": part_of("drawn", None),
+        "service of the queues": part_of("served", "drawn"),
+        "reward, observation, Python": part_of("step", "served"),
     }
-    return [_row(work, part, values, samples["step"]) for part, values in parts.items()]
-
-
-def _row(work: Work, part: str, shares: list[float], steps: Sequence[Sample]) -> Row:
-    return Row(
-        work=work.name,
-        metric=METRIC,
-        variant=part,
-        value=float(np.median(shares)),
-        rounds=len(shares),
-        cpu_s=float(np.median([sample.cpu_s for sample in steps])),
-        notes={"least": min(shares), "most": max(shares)},
-    )
+    whole_s = float(np.median([1.0 / sample.rate for sample in samples["step"]]))
+    return [
+        share(values, work=work.name, metric=METRIC, variant=part, whole_s=whole_s) for part, values in parts.items()
+    ]

@@ -21,7 +21,7 @@ def run_population_trials(specs: Sequence[LearnerSpec], at_once: int) -> tuple[f
     Returns:
         Wall seconds of all of it, and of each trial's own training.
     """
-    from roamrl.algorithms.rllib.algorithm import PopulationPPO
+    from roamrl.algorithms.rllib.algorithm import PopulationAlgorithm
     from roamrl.algorithms.rllib.learner_folder import write_learner
 
     with tempfile.TemporaryDirectory(prefix="roamrl-bench-") as folder:
@@ -31,7 +31,7 @@ def run_population_trials(specs: Sequence[LearnerSpec], at_once: int) -> tuple[f
             write_learner(_made(place), spec, None)
             places.append(place)
         space = {"folder": _grid(places), "iterations_per_report": 10}
-        return _fit(PopulationPPO, space, at_once, reuse=True)
+        return _fit(PopulationAlgorithm, space, at_once, reuse=True)
 
 
 def run_rllib_trials(config: Any, seeds: Sequence[int], steps: int, at_once: int) -> tuple[float, list[float]]:

@@ -15,8 +15,9 @@ from roamrl.algorithms.population.members import MemberHyper, start_population
 from roamrl.algorithms.population.rollout import Rollout
 from roamrl.platform.bench.measure import Row, compare, interleave
 from roamrl.platform.bench.population import FAST, PLAIN, learner
+from roamrl.platform.bench.settings import SHARED
 from roamrl.platform.bench.suites import Effort
-from roamrl.platform.bench.works import EPOCHS, HIDDEN, MINIBATCHES, Work, toy_work
+from roamrl.platform.bench.works import Work, toy_work
 
 METRIC = "update FLOP/s/core"
 MEMBERS, ENVS, LENGTH = 16, 16, 64
@@ -50,7 +51,7 @@ class Products:
     def __init__(self, name: str, spec: LearnerSpec) -> None:
         torch.set_num_threads(1)
         self.name = name
-        rows = spec.phases[0].rows // MINIBATCHES
+        rows = spec.phases[0].rows // SHARED.minibatches
         members = len(spec.members)
         self._layers = [
             (torch.randn(members, rows, i), torch.randn(members, i, o), torch.randn(members, rows, o), first)
@@ -60,7 +61,7 @@ class Products:
 
     def run(self) -> int:
         """Multiply as often as an update does; return the operations."""
-        for _ in range(EPOCHS * MINIBATCHES):
+        for _ in range(SHARED.epochs * SHARED.minibatches):
             for inputs, weights, outputs, first in self._layers:
                 torch.bmm(inputs, weights)
                 torch.bmm(inputs.mT, outputs)
@@ -76,15 +77,15 @@ def _shapes(spec: LearnerSpec) -> list[tuple[int, int, bool]]:
     """Return (inputs, outputs, whether it is the first) of every dense layer."""
     inputs = int(np.prod(spec.module.observation_space.shape or ()))
     actions = int(getattr(spec.module.action_space, "n", 0))
-    hidden = [(i, o, n == 0) for n, (i, o) in enumerate(zip((inputs, *HIDDEN), HIDDEN, strict=False))]
-    heads = [(HIDDEN[-1], actions, False), (HIDDEN[-1], 1, False)]
+    hidden = [(i, o, n == 0) for n, (i, o) in enumerate(zip((inputs, *SHARED.hidden), SHARED.hidden, strict=False))]
+    heads = [(SHARED.hidden[-1], actions, False), (SHARED.hidden[-1], 1, False)]
     trunks = 1 if spec.module.model.get("shared_trunk") else 2
     return hidden * trunks + heads
 
 
 def update_flops(spec: LearnerSpec) -> int:
     """Return the floating-point operations of an iteration's matrix products: forward, weights, inputs."""
-    rows = spec.phases[0].rows * EPOCHS * len(spec.members)
+    rows = spec.phases[0].rows * SHARED.epochs * len(spec.members)
     return rows * sum(2 * i * o * (2 if first else 3) for i, o, first in _shapes(spec))
 
 

@@ -55,10 +55,10 @@ class DQNSettings:
     """
 
     gamma: float = 0.95
-    n_step: int = 3
+    n_step: int = 1
     buffer_rows: int = 50_000
     batch_rows: int = 256
-    replay_ratio: float = 2.0
+    replay_ratio: float = 8.0
     learning_starts: int = 1_000
     target_every: int = 200
     epsilon: Fade = field(default_factory=lambda: Fade(1.0, 0.05, fading=50_000))

@@ -3,7 +3,7 @@ import pytest
 import ray.rllib.algorithms.ppo as ppo
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 
-from roamrl.algorithms.rllib.config import PopulationPPOConfig
+from roamrl.algorithms.rllib.config import PopulationConfig
 
 ITERATIONS, ENVS, LENGTH, EPOCHS, MINIBATCHES = 40, 16, 128, 6, 8
 SEEDS = (1, 2, 3)
@@ -43,7 +43,7 @@ def rllib_returns(seed):
 @pytest.mark.timeout(1800)
 def test_we_reach_on_cartpole_what_rllibs_ppo_reaches(local_ray, cartpole_learner):
     learner = cartpole_learner(seeds=SEEDS, iterations=ITERATIONS, envs=ENVS, length=LENGTH)
-    algorithm = PopulationPPOConfig().environment("CartPole-v1").population(learner=learner).build_algo()
+    algorithm = PopulationConfig().environment("CartPole-v1").population(learner=learner).build_algo()
     while not algorithm.train()["done"]:
         pass
     algorithm.stop()

@@ -9,8 +9,8 @@ import torch
 from roamrl.algorithms.population.acting import behaviour_generators, noise_generators
 from roamrl.algorithms.population.modules.build import build_module, from_bundles, to_bundle
 from roamrl.algorithms.population.teachers import Teachers
-from roamrl.algorithms.rllib.algorithm import PopulationPPO
-from roamrl.algorithms.rllib.config import PopulationPPOConfig
+from roamrl.algorithms.rllib.algorithm import PopulationAlgorithm
+from roamrl.algorithms.rllib.config import PopulationConfig
 from roamrl.algorithms.rllib.environments import make_rows
 from roamrl.algorithms.rllib.guidance import Guidance
 from roamrl.algorithms.rllib.play import Player
@@ -98,14 +98,16 @@ def test_when_the_share_has_faded_the_rollout_is_the_members_own(guided):
     assert player.play(module, 5, 0.9, steps=500)[0].importance is None
 
 
-def test_a_guided_run_that_is_resumed_ends_as_one_that_was_not(toy_learner, tmp_path):
+@pytest.mark.ray
+@pytest.mark.timeout(120)
+def test_a_guided_run_that_is_resumed_ends_as_one_that_was_not(local_ray, toy_learner, tmp_path):
     fresh = toy_learner(iterations=4)
     expert = sure_of(1, fresh.module)
     teaching = Teaching((expert,), guide=Fade(0.9, fading=72), imitate=Fade(1.0, after=24, fading=200))
     spec = replace(fresh, members=tuple(replace(member, teaching=teaching) for member in fresh.members))
 
-    def algorithm() -> PopulationPPO:
-        return PopulationPPOConfig().population(learner=spec).build_algo()
+    def algorithm() -> PopulationAlgorithm:
+        return PopulationConfig().population(learner=spec).build_algo()
 
     whole = algorithm()
     for _ in range(2):

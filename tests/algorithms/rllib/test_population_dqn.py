@@ -10,8 +10,8 @@ from roamrl.algorithms.bundle import ModuleSpec
 from roamrl.algorithms.learner_spec import DQNSettings, LearnerSpec, MemberSpec, Phase
 from roamrl.algorithms.population.acting import behaviour_generators, noise_generators
 from roamrl.algorithms.population.modules.build import build_module
-from roamrl.algorithms.rllib.algorithm import PopulationPPO
-from roamrl.algorithms.rllib.config import PopulationPPOConfig
+from roamrl.algorithms.rllib.algorithm import PopulationAlgorithm
+from roamrl.algorithms.rllib.config import PopulationConfig
 from roamrl.algorithms.rllib.environments import make_rows
 from roamrl.algorithms.rllib.exploration import EpsilonGreedy
 from roamrl.algorithms.rllib.learner_folder import read_learner, write_learner
@@ -63,11 +63,13 @@ def test_a_learner_of_action_values_comes_back_from_its_folder(tmp_path, dqn):
     assert (back.algorithm, back.dqn, back.module.kind) == ("dqn", SETTINGS, "q")
 
 
-def test_a_resumed_run_ends_as_one_that_was_not(dqn, tmp_path):
+@pytest.mark.ray
+@pytest.mark.timeout(120)
+def test_a_resumed_run_ends_as_one_that_was_not(local_ray, dqn, tmp_path):
     spec = dqn(iterations=6)
 
-    def algorithm() -> PopulationPPO:
-        return PopulationPPOConfig().population(learner=spec).build_algo()
+    def algorithm() -> PopulationAlgorithm:
+        return PopulationConfig().population(learner=spec).build_algo()
 
     whole = algorithm()
     for _ in range(3):
@@ -87,7 +89,9 @@ def test_a_resumed_run_ends_as_one_that_was_not(dqn, tmp_path):
     resumed.stop()
 
 
-def test_cartpole_is_learned():
+@pytest.mark.ray
+@pytest.mark.timeout(120)
+def test_cartpole_is_learned(local_ray):
     space = spaces.Box(-np.inf, np.inf, (4,), np.float32)
     settings = DQNSettings(
         gamma=0.99,
@@ -106,7 +110,7 @@ def test_cartpole_is_learned():
         algorithm="dqn",
         dqn=settings,
     )
-    algorithm = PopulationPPOConfig().population(learner=spec).environment("CartPole-v1").build_algo()
+    algorithm = PopulationConfig().population(learner=spec).environment("CartPole-v1").build_algo()
     while not algorithm.train()["done"]:
         pass
     returns = algorithm.curve().return_mean[:, 0]

@@ -3,7 +3,7 @@ import pytest
 
 from roamrl.algorithms.bundle import ModuleSpec
 from roamrl.algorithms.learner_spec import LearnerSpec, MemberSpec, Phase
-from roamrl.algorithms.rllib.config import PopulationPPOConfig
+from roamrl.algorithms.rllib.config import PopulationConfig
 from roamrl.envs.slicing import SLICING
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(240)]
@@ -22,7 +22,7 @@ def learner():
 
 
 def _build(learner, runners):
-    return PopulationPPOConfig().population(learner=learner).env_runners(num_env_runners=runners).build_algo()
+    return PopulationConfig().population(learner=learner).env_runners(num_env_runners=runners).build_algo()
 
 
 def _outcome(algorithm):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from ray import tune
 
-from roamrl.algorithms.rllib.algorithm import PopulationPPO
+from roamrl.algorithms.rllib.algorithm import PopulationAlgorithm
 from roamrl.algorithms.rllib.learner_folder import write_learner
 from roamrl.algorithms.rllib.outcome import read_curve, read_done
 
@@ -31,7 +31,7 @@ def test_trials_run_reuse_their_process_and_survive_its_death(local_ray, tmp_pat
         folders.append(str(tmp_path / name))
     killer = KillOnce(at=4)
     results = tune.Tuner(
-        PopulationPPO,
+        PopulationAlgorithm,
         param_space={"folder": tune.grid_search(folders), "env": "CartPole-v1"},
         tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=1),
         run_config=tune.RunConfig(
@@ -51,7 +51,7 @@ def test_trials_run_reuse_their_process_and_survive_its_death(local_ray, tmp_pat
         own.mkdir()
         for file in ("learner.json", "policies.safetensors"):
             (own / file).write_bytes((tmp_path / name / file).read_bytes())
-        algorithm = PopulationPPO({"folder": str(own), "env": "CartPole-v1"})
+        algorithm = PopulationAlgorithm({"folder": str(own), "env": "CartPole-v1"})
         while not algorithm.train()["done"]:
             pass
         algorithm.stop()

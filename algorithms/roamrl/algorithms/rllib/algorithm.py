@@ -1,4 +1,4 @@
-"""PopulationPPO: PPO on a population, as an RLlib Algorithm that Tune runs."""
+"""PopulationAlgorithm: PPO or Q-learning on a population, as an RLlib Algorithm that Tune runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ray.tune.result import DONE
 from roamrl.algorithms.bundle import PolicyBundle
 from roamrl.algorithms.learner_spec import LearnerSpec
 from roamrl.algorithms.population.rollout import join_members
-from roamrl.algorithms.rllib.config import PopulationPPOConfig, quiet_ray
+from roamrl.algorithms.rllib.config import PopulationConfig, quiet_ray
 from roamrl.algorithms.rllib.outcome import Curve, LearnerDone, write_curve, write_done, write_snapshot
 from roamrl.algorithms.rllib.recorder import PlayStats, Recorder
 from roamrl.algorithms.rllib.runner import PLAYER
@@ -41,7 +41,7 @@ class LostRunnerError(RuntimeError):
     """An environment runner's process is gone."""
 
 
-class PopulationPPO(Algorithm):
+class PopulationAlgorithm(Algorithm):
     """Trains a learner's members together, to the end of its plan.
 
     It stops by itself (``done`` in its result). With a folder it leaves there, each file whole or not at all:
@@ -63,9 +63,9 @@ class PopulationPPO(Algorithm):
 
     @classmethod
     @override(Algorithm)
-    def get_default_config(cls) -> PopulationPPOConfig:
+    def get_default_config(cls) -> PopulationConfig:
         """Return a config without a learner."""
-        return PopulationPPOConfig()
+        return PopulationConfig()
 
     @override(Algorithm)
     def setup(self, config: AlgorithmConfig) -> None:  # type: ignore[override]

@@ -1,4 +1,4 @@
-"""PopulationPPO's config: RLlib's own, plus the learner."""
+"""PopulationAlgorithm's config: RLlib's own, plus the learner."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def quiet_ray() -> Iterator[None]:
             logger.setLevel(level)
 
 
-class PopulationPPOConfig(AlgorithmConfig):
-    """Config of :class:`roamrl.algorithms.rllib.algorithm.PopulationPPO`.
+class PopulationConfig(AlgorithmConfig):
+    """Config of :class:`roamrl.algorithms.rllib.algorithm.PopulationAlgorithm`.
 
     ``population(folder=..)`` or ``population(learner=..)`` names the learner; members without tasks play
     ``environment("CartPole-v1")``. In a Tune ``param_space`` write ``{"folder": PATH}``. Resources, checkpoints and
@@ -51,9 +51,9 @@ class PopulationPPOConfig(AlgorithmConfig):
     merge_env_runner_states: Any
 
     def __init__(self, algo_class: type | None = None) -> None:
-        from roamrl.algorithms.rllib.algorithm import PopulationPPO
+        from roamrl.algorithms.rllib.algorithm import PopulationAlgorithm
 
-        super().__init__(algo_class=algo_class or PopulationPPO)
+        super().__init__(algo_class=algo_class or PopulationAlgorithm)
         self.folder: str | None = None
         self.learner: LearnerSource | None = None
         self.iterations_per_report = 1

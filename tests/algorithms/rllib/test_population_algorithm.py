@@ -9,7 +9,7 @@ from roamrl.algorithms.bundle import ModuleSpec
 from roamrl.algorithms.learner_spec import LearnerSpec, MemberSpec, Phase
 from roamrl.algorithms.population.batch import build_batch
 from roamrl.algorithms.population.losses import LossWeights, Minibatch, ppo_loss
-from roamrl.algorithms.rllib.config import PopulationPPOConfig
+from roamrl.algorithms.rllib.config import PopulationConfig
 from roamrl.algorithms.rllib.learner_folder import write_learner
 from roamrl.algorithms.rllib.outcome import read_curve, read_done, read_snapshot
 from roamrl.envs.errors import InputError
@@ -28,7 +28,7 @@ def run_to_end(algorithm):
 
 
 def folder_config(folder, **settings):
-    return PopulationPPOConfig().population(folder=folder, **settings)
+    return PopulationConfig().population(folder=folder, **settings)
 
 
 def assert_same_outcome(one, other):
@@ -54,7 +54,7 @@ def folders(tmp_path, toy_learner):
 
 
 def test_cartpole_is_solved(local_ray, cartpole_learner):
-    config = PopulationPPOConfig().environment("CartPole-v1")
+    config = PopulationConfig().environment("CartPole-v1")
     algorithm = config.population(learner=cartpole_learner(), iterations_per_report=5).build_algo()
     result = run_to_end(algorithm)
     assert np.nanmean(algorithm.curve().return_mean[-5:]) >= 475.0
@@ -158,7 +158,7 @@ def test_a_reset_algorithm_trains_as_a_new_one(local_ray, folders, tmp_path, toy
 
 def test_members_train_together_as_alone(local_ray, toy_learner):
     def trained(seeds):
-        algorithm = PopulationPPOConfig().population(learner=toy_learner(seeds=seeds, iterations=3)).build_algo()
+        algorithm = PopulationConfig().population(learner=toy_learner(seeds=seeds, iterations=3)).build_algo()
         run_to_end(algorithm)
         return algorithm.bundles(), algorithm.curve()
 
@@ -171,12 +171,12 @@ def test_members_train_together_as_alone(local_ray, toy_learner):
 
 
 def test_a_member_starts_from_the_policy_it_is_given(local_ray, toy_learner):
-    source = PopulationPPOConfig().population(learner=toy_learner(seeds=(7,), iterations=1)).build_algo()
+    source = PopulationConfig().population(learner=toy_learner(seeds=(7,), iterations=1)).build_algo()
     run_to_end(source)
     (expert,) = source.bundles()
     fresh = toy_learner(iterations=2)
     members = (fresh.members[0], replace(fresh.members[1], initial=expert, frozen_steps=10**6))
-    algorithm = PopulationPPOConfig().population(learner=replace(fresh, members=members)).build_algo()
+    algorithm = PopulationConfig().population(learner=replace(fresh, members=members)).build_algo()
     start = algorithm.bundles()
     played = algorithm.env_runner.module.stacked.member_state(1)
     for name, array in expert.arrays.items():
@@ -189,7 +189,7 @@ def test_a_member_starts_from_the_policy_it_is_given(local_ray, toy_learner):
 
 
 def test_rllibs_own_loss_hook_gives_the_engines_loss(local_ray, toy_learner):
-    algorithm = PopulationPPOConfig().population(learner=toy_learner()).build_algo()
+    algorithm = PopulationConfig().population(learner=toy_learner()).build_algo()
     learner = algorithm.learner_group._learner
     (rollout,) = algorithm.env_runner.sample(iteration=0)
     batch = build_batch(learner.stacked, rollout, learner.spec.ppo)
@@ -239,12 +239,12 @@ def test_rllibs_own_loss_hook_gives_the_engines_loss(local_ray, toy_learner):
 def test_what_cannot_be_run_is_an_error(local_ray, folders, settings, message):
     config = {"folder": str(folders[0]), **settings}
     with pytest.raises(InputError, match=message):
-        PopulationPPOConfig().update_from_dict(config).build_algo()
+        PopulationConfig().update_from_dict(config).build_algo()
 
 
 def test_rllib_says_nothing(local_ray, toy_learner, capfd, caplog):
     with caplog.at_level(logging.WARNING):
-        run_to_end(PopulationPPOConfig().population(learner=toy_learner(iterations=1)).build_algo())
+        run_to_end(PopulationConfig().population(learner=toy_learner(iterations=1)).build_algo())
     assert not caplog.records
     assert capfd.readouterr() == ("", "")
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from roamrl.envs.errors import InputError
 from roamrl.platform.report.page import write_report
 
 MakeRun = Callable[..., Path]
@@ -147,3 +148,14 @@ def test_an_arm_that_never_adapts_is_shown_at_zero_episodes(make_run: MakeRun, a
     assert row[1] == "3"
     assert row[2].startswith("0.55 [")
     assert (row[3], row[6]) == ("\N{EN DASH}", "\N{EN DASH}")
+
+
+def test_a_page_of_some_arms_leaves_the_others_out(small: Path, tmp_path: Path) -> None:
+    page = write_report(small, ["scratch", "reuse"], tmp_path / "part")
+    assert page == tmp_path / "part" / "index.html"
+    heads = {row[0] for row in Page(page.read_text(encoding="utf-8")).rows}
+    assert {"scratch", "reuse"} <= heads
+    assert "reuse-trunk" not in heads
+    assert "reuse-trunk" in {row[0] for row in Page(write_report(small).read_text(encoding="utf-8")).rows}
+    with pytest.raises(InputError, match="did you mean 'reuse'"):
+        write_report(small, ["reus"], tmp_path / "part")

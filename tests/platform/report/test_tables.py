@@ -136,7 +136,7 @@ def test_every_target_keeps_its_row(views: dict[str, TargetView]) -> None:
     rows = task_rows(views["different"])
     assert [row.task for row in rows] == [f"different-{number}" for number in range(4)]
     for row in rows:
-        assert (row.trivial, row.oracle, row.classical) == (10.0, 30.0, 0.45)
+        assert (row.trivial, row.top, row.classical) == (10.0, 30.0, 0.45)
         assert row.scores == pytest.approx((0.70, 0.75, 0.40, 0.70), abs=1e-9)
         assert row.best == row.scores[1]
 

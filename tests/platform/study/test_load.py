@@ -95,3 +95,17 @@ def test_malformed_overrides_are_refused(tmp_path: Path, override: str) -> None:
     path.write_text(yaml.safe_dump(MINIMAL))
     with pytest.raises(InputError, match="override"):
         load_study(str(path), [override])
+
+
+def test_a_study_takes_from_the_one_it_extends_what_it_does_not_say(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("extends: quick\nname: mine\narms: {alone: {strategy: scratch}}\n")
+    mine, quick = load_study(str(file)), load_study("quick")
+    assert (mine.name, list(mine.arms)) == ("mine", ["alone"])
+    assert (mine.splits, mine.adapt) == (quick.splits, quick.adapt)
+    file.write_text(f"extends: {file}\n")
+    with pytest.raises(InputError, match="in a circle"):
+        load_study(str(file))
+    file.write_text("extends: quik\n")
+    with pytest.raises(InputError, match="did you mean 'quick'"):
+        load_study(str(file))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
+from roamrl.envs.errors import InputError
+from roamrl.platform.study.candidates import Candidate, candidate_json, candidates
 from roamrl.platform.study.load import load_study
 from roamrl.platform.study.plan import plan_study
 from roamrl.platform.study.tasks import study_splits
-from roamrl.platform.study.units import Origin, adapt_units, pretrain_units
+from roamrl.platform.study.units import Chosen, Origin, adapt_units, pretrain_units
 
 
 def quick(*overrides: str):
@@ -37,8 +41,8 @@ def test_arms_that_pretrain_alike_share_units() -> None:
 def test_arms_meet_a_target_with_the_same_seed() -> None:
     study, splits, targets = quick()
     pool = policies(pretrain_units(study, "reuse", splits, targets))
-    reuse = [m for u in adapt_units(study, "adapt", "reuse", targets, pool, 1e-3) for m in u.members]
-    scratch = [m for u in adapt_units(study, "adapt", "scratch", targets, [], 1e-3) for m in u.members]
+    reuse = [m for u in adapt_units(study, "adapt", "reuse", targets, pool, Candidate(1e-3)) for m in u.members]
+    scratch = [m for u in adapt_units(study, "adapt", "scratch", targets, [], Candidate(1e-3)) for m in u.members]
     assert [m.base.seed for m in reuse] == [m.base.seed for m in scratch]
     assert len({m.base.seed for m in reuse}) == len(targets) * study.adapt.seeds
 
@@ -46,23 +50,51 @@ def test_arms_meet_a_target_with_the_same_seed() -> None:
 def test_rotate_draws_on_every_source_equally() -> None:
     study, splits, targets = quick()
     pool = policies(pretrain_units(study, "reuse", splits, targets))
-    members = [m for u in adapt_units(study, "adapt", "reuse", targets, pool, 1e-3) for m in u.members]
+    members = [m for u in adapt_units(study, "adapt", "reuse", targets, pool, Candidate(1e-3)) for m in u.members]
     drawn = [m.origins[0] for m in members]
     assert {drawn.count(origin) for origin, _ in pool} == {len(members) // len(pool)}
 
 
-def test_nearest_draws_on_the_source_with_the_nearest_context() -> None:
+def test_an_arm_that_chooses_draws_on_what_was_chosen() -> None:
     study, splits, targets = quick("arms.near={strategy: reuse, sources: sources, choose: nearest}")
     pool = policies(pretrain_units(study, "near", splits, targets))
-    by_origin = {origin: member.target.name for origin, member in pool}
-    members = [m for u in adapt_units(study, "adapt", "near", targets, pool, 1e-3) for m in u.members]
-    crowded = {by_origin[m.origins[0]] for m in members if m.target.name == "crowded"}
-    assert crowded == {"busy"}
+    chosen = {
+        (named.task.id, seed): Chosen(pool[(place + seed) % len(pool)][0])
+        for place, named in enumerate(targets)
+        for seed in range(study.adapt.seeds)
+    }
+    members = [
+        m for u in adapt_units(study, "adapt", "near", targets, pool, Candidate(1e-3), None, chosen) for m in u.members
+    ]
+    assert [m.origins for m in members] == [(chosen[m.target.task.id, m.seed].origin,) for m in members]
+
+
+def test_two_arms_that_chose_alike_keep_their_own_units() -> None:
+    near = "{strategy: reuse, sources: sources, choose: nearest}"
+    study, splits, targets = quick(f"arms.near={near}", f"arms.again={near}")
+    pool = policies(pretrain_units(study, "near", splits, targets))
+    chosen = {(named.task.id, seed): Chosen(pool[0][0]) for named in targets for seed in range(study.adapt.seeds)}
+    keys = [
+        {unit.key for unit in adapt_units(study, "adapt", arm, targets, pool, Candidate(1e-3), None, chosen)}
+        for arm in ("near", "again")
+    ]
+    assert not keys[0] & keys[1]
+
+
+def test_an_arm_that_probes_learns_only_after_its_probes() -> None:
+    study, splits, targets = quick("arms.probe={strategy: reuse, sources: sources, choose: probe, probe_episodes: 3}")
+    pool = policies(pretrain_units(study, "probe", splits, targets))
+    chosen = {(named.task.id, seed): Chosen(pool[0][0]) for named in targets for seed in range(study.adapt.seeds)}
+    (unit,) = adapt_units(study, "adapt", "probe", targets, pool, Candidate(1e-3), None, chosen)
+    assert len(pool) == 4
+    assert unit.points == (20, 50, 100)  # 12 episodes went into the probes; the study's points below come without it
+    episodes = [sum(p.iterations * p.envs_per_member for p in unit.phases)]
+    assert episodes == [100 - 12]
 
 
 def test_populations_are_cut_evenly() -> None:
     study, _, targets = quick("adapt.seeds=5", "execution.members_per_trial=8")
-    units = adapt_units(study, "adapt", "scratch", targets, [], 1e-3)
+    units = adapt_units(study, "adapt", "scratch", targets, [], Candidate(1e-3))
     sizes = [len(unit.members) for unit in units]
     assert sum(sizes) == 20
     assert max(sizes) <= 8
@@ -71,7 +103,7 @@ def test_populations_are_cut_evenly() -> None:
 
 def test_points_are_reached_exactly() -> None:
     study, _, targets = quick()
-    (unit,) = adapt_units(study, "adapt", "scratch", targets, [], 1e-3)
+    (unit,) = adapt_units(study, "adapt", "scratch", targets, [], Candidate(1e-3))
     for point, iteration in zip(unit.points, unit.iterations, strict=True):
         done, left = 0, iteration
         for phase in unit.phases:
@@ -90,3 +122,74 @@ def test_plan_counts_what_the_units_hold() -> None:
     assert row.windows == sum(unit.steps for unit in units)
     assert row.windows >= 4 * study.pretrain.steps
     assert plan.windows == sum(row.windows for row in plan.rows())
+
+
+def test_all_draws_on_one_policy_a_source_the_nearest_context_first() -> None:
+    study, splits, targets = quick("arms.every={strategy: hybrid, sources: sources, choose: all}")
+    pool = policies(pretrain_units(study, "every", splits, targets))
+    by_origin = dict(pool)
+    members = [m for u in adapt_units(study, "adapt", "every", targets, pool, Candidate(1e-3)) for m in u.members]
+    for member in members:
+        drawn = [by_origin[origin] for origin in member.origins]
+        assert sorted(policy.target.name for policy in drawn) == ["busy", "calm"]
+        assert len({policy.seed for policy in drawn}) == 1
+        assert drawn[0].seed == member.seed
+    first = {m.target.name: by_origin[m.origins[0]].target.name for m in members}
+    assert first["crowded"] == "busy", "the source with the load nearer to 1.4 comes first"
+
+
+def test_candidates_are_all_step_sizes_with_all_variants() -> None:
+    study, _, _ = quick(
+        "arms.h={strategy: hybrid, sources: sources, settings: {weight: 2.0}, lr: [0.1, 0.2], "
+        "variants: [{guided_steps: 10}, {guided_steps: 20, weight: 3.0}]}"
+    )
+    assert [(c.lr, c.variant) for c in candidates(study, "h")] == [(0.1, 0), (0.2, 0), (0.1, 1), (0.2, 1)]
+    assert candidate_json(study, "h", Candidate(0.2, 1)) == {
+        "lr": 0.2,
+        "settings": {"weight": 3.0, "guided_steps": 20},
+    }
+    assert [c.lr for c in candidates(study, "scratch")] == list(study.adapt.tune.lr)
+
+
+def test_keys_of_adaptation_depend_on_variant_module_and_algorithm() -> None:
+    arm = "{{strategy: {0}, sources: sources, choose: all{1}}}"
+    keys = []
+    for strategy, more in (
+        ("hybrid", ""),
+        ("hybrid", ", module: {hidden: [8]}"),
+        ("hybrid", ", variants: [{weight: 9.0}]"),
+        ("distill", ""),
+        ("max_q", ""),
+        ("gpi", ""),
+    ):
+        study, splits, targets = quick(f"arms.x={arm.format(strategy, more)}")
+        pool = policies(pretrain_units(study, "x", splits, targets))
+        keys.append(adapt_units(study, "adapt", "x", targets, pool, Candidate(1e-3))[0].key)
+    assert len(set(keys)) == len(keys)
+
+
+def test_experts_on_policies_and_on_values_are_pretrained_apart() -> None:
+    pretrained = {}
+    for strategy in ("reuse", "guided", "hybrid", "max_q", "gpi"):
+        study, splits, targets = quick(f"arms.x={{strategy: {strategy}, sources: sources}}")
+        pretrained[strategy] = [unit.key for unit in pretrain_units(study, "x", splits, targets)]
+    assert pretrained["reuse"] == pretrained["guided"] == pretrained["hybrid"]
+    assert len({keys[0] for keys in pretrained.values()}) == 3
+
+
+def test_an_arms_curve_may_end_earlier() -> None:
+    study, _, targets = quick("arms.scratch.up_to=20")
+    units = adapt_units(study, "adapt", "scratch", targets, [], Candidate(1e-3))
+    assert units[0].points == (0, 1, 5, 20)
+    (unit, *_) = adapt_units(study, "tune", "scratch", targets, [], Candidate(1e-3), 5)
+    assert unit.points == (0, 1, 5)
+    with pytest.raises(InputError, match="up_to 30 is none of"):
+        quick("arms.scratch.up_to=30")
+
+
+def test_contexts_of_a_variant_are_met_under_the_studys_config() -> None:
+    _, splits, _ = quick("splits.different={published: iid, variant: hidden-sla, first: 2}")
+    for named in splits["different"]:
+        assert named.task.config["variant"] == "default"
+        assert named.task.context["load"] == 1.25
+        assert sorted(named.task.context["weights"]) == [0.15, 0.15, 0.7]

@@ -32,12 +32,19 @@ def recommend(run: _Run, as_json: JSONOption = False) -> None:
     typer.echo(choice.text)
 
 
-def report(run: _Run) -> None:
+def report(
+    run: _Run,
+    arms: Annotated[str, typer.Option(metavar="A,B,..", help="Show these arms alone; goes with --out.")] = "",
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for page and figures.")] = None,
+) -> None:
     """Write a run's report anew. The last line is its page."""
+    from roamrl.envs.errors import InputError
     from roamrl.platform.report.page import write_report
 
     _check_run(run)
-    typer.echo(str(write_report(run)))
+    if arms and out is None:
+        raise InputError("--arms shows a part of the run: say with --out DIR where, so that the run's own report stays")
+    typer.echo(str(write_report(run, [name.strip() for name in arms.split(",") if name.strip()], out)))
 
 
 def _check_run(run: Path) -> None:

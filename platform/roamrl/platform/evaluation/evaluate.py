@@ -32,8 +32,8 @@ class TaskScore:
         return_low: Lower end of its 95 % interval (normal approximation over episodes).
         return_high: Upper end of it.
         return_trivial: Mean return of the trivial reference on the same episodes.
-        return_oracle: Mean return of the oracle on the same episodes.
-        score: (J - J_trivial) / (J_oracle - J_trivial).
+        return_oracle: Mean return of the oracle on the same episodes, NaN where the family has none.
+        score: (J - J_trivial) / (J_oracle - J_trivial), NaN without an oracle.
         violation_rate: Mean violation rate.
     """
 
@@ -116,7 +116,7 @@ def evaluate_expert(
         half = 1.96 * float(returns.std(ddof=1)) / np.sqrt(episodes) if episodes > 1 else float("nan")
         mean = float(returns.mean())
         trivial, oracle = references.mean("trivial", episodes), references.mean("oracle", episodes)
-        score = references.score(returns)
+        score = references.score(returns) if references.normalises else float("nan")
         rate = float(rates[place].mean())
         scores.append(TaskScore(task.id, name, mean, mean - half, mean + half, trivial, oracle, score, rate))
     return scores

@@ -21,7 +21,8 @@ class ReferenceScore:
         name: Its name.
         role: ``trivial``, ``classical`` or ``oracle``.
         return_mean: Mean return an episode, over tasks.
-        score: Mean over tasks of (J - J_trivial) / (J_oracle - J_trivial), by the first reference of either role.
+        score: Mean over tasks of (J - J_trivial) / (J_oracle - J_trivial), by the first reference of either role; NaN
+            where the family has no oracle.
         violation_rate: Mean violation rate, NaN where the family has none.
         cpu_ms: Processor time an episode, ms.
     """
@@ -59,7 +60,8 @@ def reference_table(tasks: Sequence[Task], *, episodes: int, seed: int = 0) -> l
         violations[name] = float(np.mean(played.measures.get("violation_rate", np.nan)))
     config = dict(tasks[0].config)
     low = returns[family.reference(config, "trivial").name]
-    high = returns[family.reference(config, "oracle").name]
+    known = any(reference.role == "oracle" for reference in references.values())
+    high = returns[family.reference(config, "oracle").name] if known else np.full_like(low, np.nan)
     return [
         ReferenceScore(
             name,

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from roamrl.envs.atomic_file import write_atomically
 from roamrl.envs.canonical import content_hash
-from roamrl.envs.compiled import SOURCES
 from roamrl.envs.family import get_family
 from roamrl.envs.task import Task
 
@@ -22,10 +21,10 @@ ROLES = ("trivial", "classical", "oracle")
 
 @dataclass(frozen=True)
 class ReferenceReturns:
-    """What the three references got on one task.
+    """What the references got on one task.
 
     Attributes:
-        returns: Returns of each role, [E] each, on the evaluation streams.
+        returns: Returns of each role that the family has a reference for, [E] each, on the evaluation streams.
         violation_rate: Mean violation rate of each role (NaN where the family has none).
     """
 
@@ -33,18 +32,36 @@ class ReferenceReturns:
     violation_rate: Mapping[str, float]
 
     def mean(self, role: str, episodes: int) -> float:
-        """Mean return of a role over the first ``episodes`` evaluation episodes."""
-        return float(self.returns[role][:episodes].mean())
+        """Mean return of a role over the first ``episodes`` evaluation episodes; NaN where there is no reference."""
+        return float(self.returns[role][:episodes].mean()) if role in self.returns else float("nan")
 
     def score(self, returns: NDArray[np.float64]) -> float:
-        """Score of returns [E'] got on the first E' evaluation episodes: 0 is trivial, 1 the oracle."""
-        count = len(returns)
-        trivial, oracle = self.mean("trivial", count), self.mean("oracle", count)
+        """Score of returns [E'] got on the first E' evaluation episodes: 0 is trivial, 1 the oracle.
+
+        Without an oracle it is the mean return itself, by which choices can still be made.
+        """
+        if not self.normalises:
+            return float(returns.mean())
+        trivial, oracle = self.mean("trivial", len(returns)), self.mean("oracle", len(returns))
         return float((returns.mean() - trivial) / (oracle - trivial))
 
+    def scores(self, returns: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Score of each of the first E' evaluation episodes, [E']; their returns where there is no oracle."""
+        if not self.normalises:
+            return returns
+        count = len(returns)
+        trivial, oracle = self.mean("trivial", count), self.mean("oracle", count)
+        return (returns - trivial) / (oracle - trivial)
+
+    @property
+    def normalises(self) -> bool:
+        """Whether there is an oracle to score by."""
+        return "oracle" in self.returns
+
     def gap(self, steps: int) -> float:
-        """J_oracle - J_trivial a step; a task below .05 does not tell policies apart."""
-        return float(self.returns["oracle"].mean() - self.returns["trivial"].mean()) / steps
+        """J_oracle - J_trivial a step; a task below .05 does not tell policies apart. NaN without an oracle."""
+        episodes = len(self.returns["trivial"])
+        return (self.mean("oracle", episodes) - self.mean("trivial", episodes)) / steps
 
 
 def reference_returns(task: Task, *, episodes: int, seed: int, cache: Path) -> ReferenceReturns:
@@ -56,13 +73,15 @@ def reference_returns(task: Task, *, episodes: int, seed: int, cache: Path) -> R
         seed: Evaluation seed.
         cache: Folder of the cache.
     """
-    key = content_hash({"task": task.id, "episodes": episodes, "seed": seed, "sources": SOURCES})
+    sources = get_family(task.family).sources(dict(task.config))
+    key = content_hash({"task": task.id, "episodes": episodes, "seed": seed, "sources": sources})
     file = cache / f"{key}.npz"
     if not file.exists():
         _write(file, _compute(task, episodes, seed))
     with np.load(file, allow_pickle=False) as arrays:
+        roles = [role for role in ROLES if role in arrays]
         return ReferenceReturns(
-            {role: arrays[role] for role in ROLES}, {role: float(arrays[f"violation_{role}"]) for role in ROLES}
+            {role: arrays[role] for role in roles}, {role: float(arrays[f"violation_{role}"]) for role in roles}
         )
 
 
@@ -75,7 +94,8 @@ def default_cache() -> Path:
 def _compute(task: Task, episodes: int, seed: int) -> dict[str, NDArray[np.float64]]:
     family = get_family(task.family)
     arrays: dict[str, NDArray[np.float64]] = {}
-    for role in ROLES:
+    offered = {reference.role for reference in family.references(dict(task.config)).values()}
+    for role in (role for role in ROLES if role in offered):
         played = family.reference(dict(task.config), role).play(family, [task], episodes=episodes, seed=seed)
         arrays[role] = played.returns[0]
         rates = played.measures.get("violation_rate", np.full((1, episodes), np.nan))

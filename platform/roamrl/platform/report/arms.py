@@ -9,6 +9,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from roamrl.platform.evaluation.normalisation import BY_ORACLE, Yardstick
+from roamrl.platform.evaluation.normalisation import is_specialist as is_specialist
 from roamrl.platform.evaluation.statistics import area_under_adaptation_curve, iqm
 from roamrl.platform.report.run_data import Row, RunData, TrainingCurve, first_seen
 
@@ -112,10 +114,11 @@ class TargetView:
         arms: Arms that met the targets, the specialist aside.
         ceilings: The specialist's score by task id (the mean over its seeds of their last evaluation).
         references: Scores by reference, then task id.
-        returns: J_trivial and J_oracle by task id.
+        returns: J_trivial and the return that counts as 1 by task id.
         task_names: Names by task id.
         training: Training curves by arm.
         until: Target episodes beyond which nothing is looked at; None for no limit.
+        yardstick: What scores are measured against.
     """
 
     split: str
@@ -127,6 +130,7 @@ class TargetView:
     task_names: dict[str, str]
     training: dict[str, list[TrainingCurve]]
     until: float | None = None
+    yardstick: Yardstick = BY_ORACLE
 
     @cached_property
     def span(self) -> tuple[float, float] | None:
@@ -170,11 +174,6 @@ class TargetView:
         return float(iqm(values)) if values else float("nan")
 
 
-def is_specialist(row: Row) -> bool:
-    """Whether a row is of a policy trained on its target as long as it takes."""
-    return row.stage != "reference" and SPECIALIST in (row.arm, row.strategy)
-
-
 def target_splits(run: RunData) -> list[str]:
     """Return the splits of targets: the tutorial's two first, then in the study's order."""
     named = run.study.get("targets")
@@ -209,9 +208,10 @@ def _view(run: RunData, split: str, tuning: str) -> TargetView:
         arms=tuple(arms),
         ceilings=_ceilings(here),
         references=_references(here),
-        returns={row.task_id: (row.return_trivial, row.return_oracle) for row in here},
+        returns={task: run.tops[task] for task in tasks},
         task_names=tasks,
         training={arm.name: _training(run.curves, arm.name, split, tuning) for arm in arms},
+        yardstick=run.yardstick,
     )
 
 

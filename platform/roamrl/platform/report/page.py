@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -16,20 +17,27 @@ from roamrl.platform.report.cost import cost_rows
 from roamrl.platform.report.figures.style import arm_styles
 from roamrl.platform.report.panels import draw_panels
 from roamrl.platform.report.run_data import RunData, read_run
+from roamrl.platform.report.source_panels import draw_source_panels
 from roamrl.platform.report.summary import MEASURES, summarise
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_report(run: Path) -> Path:
-    """Write ``report/index.html`` and its figures into a run folder, and return the page's path.
+def write_report(run: Path, arms: Sequence[str] = (), out: Path | None = None) -> Path:
+    """Write ``index.html`` and its figures, and return the page's path.
+
+    Args:
+        run: The run's folder.
+        arms: Show these arms alone, beside references and specialists; all if empty.
+        out: Folder to write to; None for ``report`` in the run's folder.
 
     Raises:
-        InputError: The folder is no run, or its tables cannot be read.
+        InputError: The folder is no run, its tables cannot be read, or it has no such arm.
     """
     data = read_run(run)
-    folder = data.folder / "report"
-    folder.mkdir(exist_ok=True)
+    data = data.only(arms) if arms else data
+    folder = out or data.folder / "report"
+    folder.mkdir(parents=True, exist_ok=True)
     page = folder / "index.html"
     written = folder / "index.html.new"
     written.write_text(_page(data, folder), encoding="utf-8")
@@ -56,6 +64,7 @@ def _page(data: RunData, folder: Path) -> str:
             summary=summarise(views, data.settings),
             measures=MEASURES,
             cautions=cautions(data, views),
+            sources=draw_source_panels(data, folder),
             study_text=yaml.safe_dump(data.study, sort_keys=False, allow_unicode=True),
         )
     )

@@ -26,6 +26,7 @@ from roamrl.platform.report.figures.negative import draw_negative
 from roamrl.platform.report.figures.profiles import draw_profiles
 from roamrl.platform.report.figures.render import Picture, render
 from roamrl.platform.report.figures.style import ArmStyle
+from roamrl.platform.report.published_claims import ClaimRow, claim_rows
 from roamrl.platform.report.settings import ReportSettings
 from roamrl.platform.report.tables import (
     AdaptationRow,
@@ -47,6 +48,7 @@ class Panel:
     pictures: dict[str, Picture]
     adaptation: list[AdaptationRow]
     transfer: list[TransferRow]
+    claims: list[ClaimRow]
     negative: list[NegativeRow]
     tasks: list[TaskRow]
 
@@ -64,6 +66,7 @@ def draw_panels(
     panels = []
     for view, lines, curves in zip(shown, training, adapting, strict=True):
         negative = negative_rows(view, settings)
+        transfer = transfer_rows(view, settings)
         slug, pictures = _slug(view, shown[0].tuning), {}
         for kind, (title, draw) in _drawings(view, lines, curves, negative, styles, limits, settings).items():
             pictures[kind] = render(f"{kind}-{slug}", f"{title}: {view.split} targets", draw, folder)
@@ -72,7 +75,8 @@ def draw_panels(
                 view=view,
                 pictures=pictures,
                 adaptation=adaptation_rows(view, settings),
-                transfer=transfer_rows(view, settings),
+                transfer=transfer,
+                claims=claim_rows(view, transfer, settings),
                 negative=negative,
                 tasks=task_rows(view),
             )

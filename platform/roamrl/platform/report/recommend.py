@@ -10,6 +10,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from roamrl.envs.errors import InputError
+from roamrl.platform.evaluation.normalisation import BY_ORACLE
 from roamrl.platform.evaluation.statistics import Bootstrap, Estimate, Floats, win_matrix
 from roamrl.platform.report.run_data import Row, RunData, first_seen, read_run
 
@@ -100,7 +101,7 @@ def recommend(run: Path) -> Recommendation:
     classical = _classical(data.rows, tasks)
     elsewhere = _elsewhere(data, best.expert_id)
     reasons = [
-        _score_reason(data.val, best, score, len(ranked)),
+        _score_reason(data, score, len(ranked)),
         _sureness_reason(best, second, sureness, bootstrap),
         *_classical_reason(best.mean, classical),
         *_elsewhere_reason(elsewhere),
@@ -183,10 +184,12 @@ def _range(estimate: Estimate) -> str:
     return f" [{estimate.low:.2f}, {estimate.high:.2f}]" if estimate.has_interval else " (no interval: one task)"
 
 
-def _score_reason(val: str, best: Candidate, score: Estimate, among: int) -> str:
+def _score_reason(data: RunData, score: Estimate, among: int) -> str:
     count = f"{score.runs} task{'s' if score.runs != 1 else ''}"
     chosen = f"the best of {among} experts" if among > 1 else "the only expert that was scored"
-    return f"mean score on {val} ({count}): {score.value:.2f}{_range(score)}, {chosen}; 0 is trivial, 1 the oracle"
+    yardstick = data.val_yardstick
+    meaning = "0 is trivial, 1 the oracle" if yardstick is BY_ORACLE else yardstick.explained
+    return f"mean {yardstick.name} on {data.val} ({count}): {score.value:.2f}{_range(score)}, {chosen}; {meaning}"
 
 
 def _sureness_reason(best: Candidate, second: Candidate | None, sureness: Estimate | None, bootstrap: Bootstrap) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from roamrl.envs.errors import InputError
+from roamrl.envs.errors import InputError, unknown_name
+from roamrl.platform.evaluation.normalisation import (
+    BY_ORACLE,
+    BY_SPECIALIST,
+    Yardstick,
+    best_specialists,
+    val_yardstick,
+    yardstick_of,
+)
 from roamrl.platform.report.settings import ReportSettings, settings_of
 
 Floats = npt.NDArray[np.float64]
@@ -60,7 +68,7 @@ class Row:
 
 @dataclass(frozen=True)
 class TrainingCurve:
-    """Training on a target: one run, one point an update; `score` is NaN where the task has no references.
+    """Training on a target: one run, one point an update; `score` is NaN where the task has nothing to score by.
 
     Arrays are [I]: cumulative target episodes and steps, mean training return and score of what each point covers.
     """
@@ -90,6 +98,8 @@ class RunData:
         dropped_tasks: Names of tasks that the run left out because oracle and trivial are too close.
         curves: Training curves on targets.
         settings: Parameters of the report.
+        yardstick: What scores on targets are measured against.
+        tops: J_trivial and the return that counts as 1, by task id; the latter NaN where nothing does.
     """
 
     folder: Path
@@ -101,6 +111,26 @@ class RunData:
     dropped_tasks: list[str]
     curves: list[TrainingCurve]
     settings: ReportSettings
+    yardstick: Yardstick
+    tops: dict[str, tuple[float, float]]
+
+    def only(self, arms: Sequence[str]) -> RunData:
+        """Return the run as if it had these arms alone; references and specialists stay, which others are measured by.
+
+        Raises:
+            InputError: If the run has no such arm.
+        """
+        known = sorted({row.arm for row in self.rows if row.stage != "reference"})
+        for arm in arms:
+            if arm not in known:
+                raise unknown_name("arm of this run", arm, known)
+        kept = [row for row in self.rows if row.arm in arms or row.strategy == "specialist" or row.stage == "reference"]
+        return replace(self, rows=kept, curves=[curve for curve in self.curves if curve.arm in arms])
+
+    @property
+    def val_yardstick(self) -> Yardstick:
+        """What scores on the validation split are measured against."""
+        return val_yardstick(self.yardstick)
 
     @property
     def name(self) -> str:
@@ -122,9 +152,11 @@ def read_run(folder: Path) -> RunData:
     rows = [row for row in every if np.isfinite(row.score)]
     if not rows:
         raise InputError(f"{folder / 'results.parquet'} has no row with a score; expected at least one; run it again")
-    scale = {row.task_id: (row.return_trivial, row.return_oracle) for row in rows}
+    val = str(study.get("val") or "val")
+    yardstick = yardstick_of(every, val)
+    tops = _tops(rows, yardstick, val)
     curves_file = folder / "curves.parquet"
-    curves = _read_curves(curves_file, scale) if curves_file.exists() else []
+    curves = _read_curves(curves_file, tops) if curves_file.exists() else []
     return RunData(
         folder=folder,
         study=study,
@@ -135,7 +167,18 @@ def read_run(folder: Path) -> RunData:
         dropped_tasks=[str(task["task_name"]) for task in _read_json(folder / "dropped.json") or []],
         curves=curves,
         settings=settings,
+        yardstick=yardstick,
+        tops=tops,
     )
+
+
+def _tops(rows: Sequence[Row], yardstick: Yardstick, val: str) -> dict[str, tuple[float, float]]:
+    """Return by task J_trivial and the return that counts as 1 (the oracle's, the best specialist's, else NaN)."""
+    if yardstick is BY_ORACLE:
+        return {row.task_id: (row.return_trivial, row.return_oracle) for row in rows}
+    best = best_specialists(rows, val) if yardstick is BY_SPECIALIST else {}
+    known = {row.task_id: (row.return_trivial, best.get(row.task_id, float("nan"))) for row in rows}
+    return {task: (trivial, top if top > trivial else float("nan")) for task, (trivial, top) in known.items()}
 
 
 def _read_study(path: Path) -> dict[str, Any]:

@@ -80,12 +80,12 @@ class NegativeRow:
 
 @dataclass(frozen=True)
 class TaskRow:
-    """One target: its references and each arm's mean final score (NaN where it has none)."""
+    """One target: returns of the trivial policy and of what counts as 1, then scores (NaN where there is none)."""
 
     task_id: str
     task: str
     trivial: float
-    oracle: float
+    top: float
     classical: float
     specialist: float
     scores: tuple[float, ...]
@@ -271,13 +271,13 @@ def task_rows(view: TargetView) -> list[TaskRow]:
     rows = []
     for task, name in view.task_names.items():
         scores = [[final(run) for run in arm.runs if run.task_id == task] if final else [] for arm, final in finals]
-        trivial, oracle = view.returns[task]
+        trivial, top = view.returns[task]
         rows.append(
             TaskRow(
                 task_id=task,
                 task=name,
                 trivial=trivial,
-                oracle=oracle,
+                top=top,
                 classical=classical.get(task, float("nan")),
                 specialist=view.ceilings.get(task, float("nan")),
                 scores=tuple(float(np.mean(values)) if values else float("nan") for values in scores),

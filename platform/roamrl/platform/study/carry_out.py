@@ -7,19 +7,21 @@ from typing import Any, Literal
 
 import ray
 
-from roamrl.algorithms.bundle import ModuleSpec, PolicyBundle
+from roamrl.algorithms.bundle import PolicyBundle
 from roamrl.algorithms.learner_spec import LearnerSpec
 from roamrl.algorithms.rllib.outcome import read_curve, read_done
-from roamrl.envs.family import get_family
+from roamrl.platform.study.candidates import variant_settings
 from roamrl.platform.study.experts import publish_members
 from roamrl.platform.study.folder import Failure, failure_reason
 from roamrl.platform.study.learn import Assignment, learn
+from roamrl.platform.study.learners import arm_strategy, learner_spec, module_spec
+from roamrl.platform.study.probe_rows import rows_until_chosen
 from roamrl.platform.study.results import CURVES, RESULTS, write_rows
 from roamrl.platform.study.rows import Evaluation, Trained, curve_rows, result_rows
 from roamrl.platform.study.scoring import Played, score_snapshots_remotely
 from roamrl.platform.study.state import RunState
 from roamrl.platform.study.tuning import by_protocol
-from roamrl.platform.study.units import Unit, arm_strategy, arm_task, ppo_settings
+from roamrl.platform.study.units import Unit, arm_task
 
 
 def carry_out(
@@ -79,8 +81,9 @@ def _tick_off(
     if unit.stage != "tune":
         experts = publish_members(study, state.store, trained, asked, played, state.references)
     rows = result_rows(study, trained, asked, played, state.references, experts, tuning)
+    rows = [*rows_until_chosen(study, unit, rows), *rows]
     if unit.stage == "adapt":
-        rows = by_protocol(state.choices[unit.arm], unit.lr, rows)
+        rows = by_protocol(state.choices[unit.arm], unit.candidate, rows)
     write_rows(state.folder.part(unit.key), rows, RESULTS)
     if tuning == "fixed" or arm_strategy(study, unit.arm).pretrains_on == "targets":
         write_rows(state.folder.curves_part(unit.key), curve_rows(study, trained, tuning), CURVES)
@@ -95,11 +98,13 @@ def _learner(
 ) -> LearnerSpec:
     """Return the learner of a unit, its members' source policies taken from the store."""
     study = state.study
-    strategy = arm_strategy(study, unit.arm)
+    adapting = unit.stage != "pretrain"
+    settings = variant_settings(study, unit.arm, unit.candidate) if adapting else None
+    strategy = arm_strategy(study, unit.arm, settings)
     members = []
     for member in unit.members:
         spec = member.base
-        if unit.stage != "pretrain" and member.target is not None:
+        if adapting and member.target is not None:
             ids = [finished[origin.unit]["experts"][origin.member] for origin in member.origins]
             for expert_id in ids:
                 if expert_id not in bundles:
@@ -107,10 +112,9 @@ def _learner(
             target = arm_task(study, unit.arm, member.target.task)
             spec = strategy.adapt(target, [bundles[expert_id] for expert_id in ids], spec)
         members.append(spec)
-    family = get_family(study.family)
-    observation, action = family.spaces(dict(members[0].tasks[0].config))
-    module = ModuleSpec(study.module.kind, observation, action, study.module.model)
-    return LearnerSpec(module, tuple(members), unit.phases, ppo_settings(study), unit.iterations)
+    config = dict(members[0].tasks[0].config)
+    module = module_spec(study, unit.arm, config, adapting=adapting, sources=len(unit.members[0].origins))
+    return learner_spec(study, unit.arm, module, members, unit.phases, unit.iterations, adapting=adapting)
 
 
 def _sources_there(state: RunState, unit: Unit, finished: Mapping[str, Mapping[str, Any]]) -> bool:

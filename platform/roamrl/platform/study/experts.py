@@ -9,15 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roamrl.algorithms.rllib.outcome import read_snapshot
+from roamrl.envs.canonical import JSON
 from roamrl.envs.family import get_family
 from roamrl.platform.evaluation.references import ReferenceReturns
 from roamrl.platform.store.manifest import ManifestFields, SplitScore
 from roamrl.platform.store.store import ExpertStore
+from roamrl.platform.study.candidates import variant_settings
+from roamrl.platform.study.learners import arm_strategy
 from roamrl.platform.study.provenance import package_versions, source_commit
 from roamrl.platform.study.rows import Evaluation, Trained
 from roamrl.platform.study.schema import Study
 from roamrl.platform.study.scoring import Played
-from roamrl.platform.study.units import arm_strategy
 
 
 def publish_members(
@@ -44,7 +46,9 @@ def publish_members(
     unit, last = trained.unit, trained.unit.iterations[-1]
     bundles = read_snapshot(trained.folder, last)
     family = get_family(study.family)
-    strategy = arm_strategy(study, unit.arm)
+    settings = variant_settings(study, unit.arm, unit.candidate) if unit.stage != "pretrain" else None
+    strategy = arm_strategy(study, unit.arm, settings)
+    normalised = all(reference.normalises for reference in references.values())
     ids = []
     for number, member in enumerate(unit.members):
         spec = trained.learner.members[number]
@@ -59,7 +63,7 @@ def publish_members(
             features=tuple(float(x) for x in np.mean([family.features(task) for task in tasks], axis=0)),
             algorithm=trained.learner.algorithm,
             algorithm_config={
-                **asdict(trained.learner.ppo),
+                **asdict(trained.learner.dqn or trained.learner.ppo),
                 "lr": spec.lr,
                 "entropy_coeff": spec.entropy_coeff,
                 "clip": spec.clip,
@@ -68,7 +72,7 @@ def publish_members(
             },
             strategy=strategy.name,
             strategy_config=asdict(strategy.config),
-            scores=_scores(study, number, last, evaluations, played, references),
+            scores=_scores(study, number, last, evaluations, played, references) if normalised else {},
             env_steps=trained.done.env_steps,
             cpu_s=trained.done.cpu_s / len(unit.members),
             parents=trained.sources[number],
@@ -76,7 +80,10 @@ def publish_members(
             versions=package_versions(),
             commit=source_commit(),
             study=study.name,
-            notes={"arm": unit.arm, "stage": unit.stage, "task": member.target.name if member.target else ""},
+            notes={
+                **{"arm": unit.arm, "stage": unit.stage, "task": member.target.name if member.target else ""},
+                **({} if normalised else {"returns": _returns(study, number, last, evaluations, played, references)}),
+            },
         )
         ids.append(store.publish(bundles[number], fields))
     return ids
@@ -96,11 +103,21 @@ def _scores(
             continue
         place = evaluation.job.members.index(number)
         named, returns = evaluation.tasks[place], result.returns[place]
-        reference = references[named.task.id]
-        trivial = reference.mean("trivial", len(returns))
-        scores = (returns - trivial) / (reference.mean("oracle", len(returns)) - trivial)
-        by_split.setdefault(named.split, []).append(scores)
+        by_split.setdefault(named.split, []).append(references[named.task.id].scores(returns))
     return {split: _interval(tasks, study.evaluation.seed) for split, tasks in by_split.items()}
+
+
+def _returns(
+    study: Study,
+    number: int,
+    last: int,
+    evaluations: Sequence[Evaluation],
+    played: Sequence[Played],
+    references: Mapping[str, ReferenceReturns],
+) -> dict[str, JSON]:
+    """Return by split the mean return with its interval: what is kept of an expert whose family has no oracle."""
+    found = _scores(study, number, last, evaluations, played, references)
+    return {split: {"mean": score.mean, "low": score.low, "high": score.high} for split, score in found.items()}
 
 
 def _interval(tasks: Sequence[NDArray[np.float64]], seed: int) -> SplitScore:

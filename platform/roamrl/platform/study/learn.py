@@ -15,7 +15,7 @@ from ray.tune.callback import Callback
 from ray.tune.experiment import Trial
 
 from roamrl.algorithms.learner_spec import LearnerSpec
-from roamrl.algorithms.rllib.algorithm import PopulationPPO
+from roamrl.algorithms.rllib.algorithm import PopulationAlgorithm
 from roamrl.algorithms.rllib.learner_folder import LEARNER_FILE, write_learner
 from roamrl.algorithms.rllib.outcome import read_done
 from roamrl.envs.canonical import content_hash
@@ -90,7 +90,7 @@ def _fit(
     ):
         if tune.Tuner.can_restore(str(storage / name)):
             tuner = tune.Tuner.restore(
-                str(storage / name), trainable=PopulationPPO, resume_unfinished=True, restart_errored=True
+                str(storage / name), trainable=PopulationAlgorithm, resume_unfinished=True, restart_errored=True
             )
         else:
             tuner = _tuner(name, storage, places, execution)
@@ -105,7 +105,7 @@ def _fit(
 
 def _tuner(name: str, storage: Path, places: Sequence[Path], execution: ExecutionEntry) -> tune.Tuner:
     return tune.Tuner(
-        PopulationPPO,
+        PopulationAlgorithm,
         param_space={
             "folder": tune.grid_search([str(place.resolve()) for place in places]),
             "iterations_per_report": execution.iterations_per_report,

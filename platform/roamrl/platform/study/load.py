@@ -23,6 +23,8 @@ def study_names() -> list[str]:
 def load_study(name_or_path: str, overrides: Sequence[str] = ()) -> Study:
     """Read a study.
 
+    A study that says ``extends: NAME`` has every top-level entry of that one which it does not say itself.
+
     Args:
         name_or_path: Name of a built-in study, or a YAML file.
         overrides: ``a.b=value`` each; the value is YAML.
@@ -30,13 +32,7 @@ def load_study(name_or_path: str, overrides: Sequence[str] = ()) -> Study:
     Raises:
         InputError: If there is no such study, or it says something that a study may not say.
     """
-    source = _find(name_or_path)
-    try:
-        raw = yaml.safe_load(source.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{name_or_path} is not YAML: {error}") from error
-    if not isinstance(raw, dict):
-        raise InputError(f"{name_or_path} holds no study; 'roamrl init DIR' writes one to start from")
+    raw = _read(name_or_path, ())
     for override in overrides:
         _apply(raw, override)
     return check_study(raw, name_or_path)
@@ -60,6 +56,23 @@ def check_study(raw: Mapping[str, Any], origin: str) -> Study:
 
 def _builtin() -> Traversable:
     return files("roamrl.platform") / "studies"
+
+
+def _read(name_or_path: str, extended_by: tuple[str, ...]) -> dict[str, Any]:
+    if name_or_path in extended_by:
+        raise InputError(f"studies extend each other in a circle: {' -> '.join((*extended_by, name_or_path))}")
+    try:
+        raw = yaml.safe_load(_find(name_or_path).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{name_or_path} is not YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise InputError(f"{name_or_path} holds no study; 'roamrl init DIR' writes one to start from")
+    if "extends" not in raw:
+        return raw
+    other = raw.pop("extends")
+    if not isinstance(other, str):
+        raise InputError(f"{name_or_path}: 'extends' is the name of a study, got {other!r}")
+    return {**_read(other, (*extended_by, name_or_path)), **raw}
 
 
 def _find(name_or_path: str) -> Traversable | Path:

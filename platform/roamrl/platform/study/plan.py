@@ -7,9 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from roamrl.envs.family import get_family
+from roamrl.platform.study.candidates import candidates
+from roamrl.platform.study.pools import source_pools, zero_shot_pieces
+from roamrl.platform.study.probing import planned_probes
 from roamrl.platform.study.schema import Study
+from roamrl.platform.study.selection_check import check_choice
+from roamrl.platform.study.source_scores import Piece
 from roamrl.platform.study.tasks import NamedTask, study_splits
-from roamrl.platform.study.units import Member, Origin, Unit, adapt_units, pretrain_units
+from roamrl.platform.study.units import Chosen, Member, Origin, Unit, adapt_units, pretrain_units
 
 LEARNED_STEPS_A_SECOND = 30_000
 """Environment steps of slicing-v1 that a core samples and learns a second, eight members of 1,024 rows each."""
@@ -31,7 +36,7 @@ class PlanRow:
     Attributes:
         stage: The stage.
         arm: The arm.
-        units: Units, each a Tune trial (a Ray task for references).
+        units: Units, each a Tune trial (a Ray task for references, and for sources played as they are).
         members: Members in all.
         windows: Environment steps of learning in all.
         seconds: Estimated time on this machine, learning and evaluation.
@@ -91,17 +96,56 @@ def plan_study(study: Study) -> Plan:
         seen |= {unit.key for unit in new}
         own_splits = len(splits[study.val]) * study.evaluation.episodes + study.evaluation.final_episodes
         rows += _row("pretrain", arm, new, own_splits, study, cores)
+    rows += _selection_rows(study, splits, targets, cores)
     for arm in study.arms:
+        stand_ins = _stand_ins(study, [*splits[study.val], *targets], policies[arm])
         tried = [
             unit
-            for lr in study.adapt.tune.lr
-            for unit in adapt_units(study, "tune", arm, splits[study.val], policies[arm], lr, study.adapt.tune.up_to)
+            for candidate in candidates(study, arm)
+            for unit in adapt_units(
+                study, "tune", arm, splits[study.val], policies[arm], candidate, study.adapt.tune.up_to, stand_ins
+            )
         ]
         rows += _row("tune", arm, tried, _points(tried) * study.evaluation.episodes, study, cores)
-        met = adapt_units(study, "adapt", arm, targets, policies[arm], study.adapt.tune.lr[0])
+        met = adapt_units(study, "adapt", arm, targets, policies[arm], candidates(study, arm)[0], None, stand_ins)
         played = max(0, _points(met) - 2) * study.evaluation.episodes + 2 * study.evaluation.final_episodes
         rows += _row("adapt", arm, met, played, study, cores)
     return Plan(tuple(rows), cores)
+
+
+def _selection_rows(
+    study: Study, splits: Mapping[str, Sequence[NamedTask]], targets: Sequence[NamedTask], cores: int
+) -> list[PlanRow]:
+    """Return what has to be played so that sources can be chosen, and choices compared; checks that they can be."""
+    pools = source_pools(study, splits, targets)
+    rows = []
+    for pool in pools:
+        for arm in pool.arms:
+            check_choice(study, arm, len(pool.policies), len(splits[study.val]))
+        rows += _played_row("zero-shot", pool.arms[0], zero_shot_pieces(study, [pool], targets), study, cores)
+    for pool in pools:
+        for arm in pool.arms:
+            pieces = planned_probes(study, arm, pool, splits[study.val], targets)
+            rows += _played_row("probe", arm, pieces, study, cores)
+    return rows
+
+
+def _played_row(stage: str, arm: str, pieces: Sequence[Piece], study: Study, cores: int) -> list[PlanRow]:
+    if not pieces:
+        return []
+    episodes = sum(play.episodes for piece in pieces for play in piece.plays)
+    seconds = episodes * _episode_steps(study) / PLAYED_STEPS_A_SECOND / min(cores, len(pieces))
+    return [PlanRow(stage, arm, len(pieces), sum(len(piece.plays) for piece in pieces), 0, seconds)]
+
+
+def _stand_ins(
+    study: Study, tasks: Sequence[NamedTask], policies: Sequence[tuple[Origin, Member]]
+) -> dict[tuple[str, int], Chosen]:
+    """Return some choice for every task and repetition: which source it is does not change how much there is to do."""
+    if not policies:
+        return {}
+    most = max(study.adapt.seeds, study.adapt.tune.seeds)
+    return {(named.task.id, number): Chosen(policies[0][0]) for named in tasks for number in range(most)}
 
 
 def _points(units: Sequence[Unit]) -> int:

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from roamrl.envs.atomic_file import write_atomically
+from roamrl.platform.evaluation.normalisation import scores_in_the_end
 
 RESULTS = pa.schema(
     [
@@ -45,8 +47,12 @@ RESULTS = pa.schema(
 )
 """Columns of ``results.parquet``.
 
-``stage`` is pretrain, tune, adapt or reference; ``episodes`` are target episodes so far; ``violation_adapting`` is the
-mean violation rate of those episodes; ``wall_s`` and ``cpu_s`` are a member's equal share of its trial's time.
+``score`` is measured against the oracle; where the family has none (``return_oracle`` is NaN) against the best
+specialist on the task, and without one it is the return (:mod:`roamrl.platform.evaluation.normalisation`).
+``stage`` is reference, pretrain, zero-shot (source policies on targets as they are), probe (episodes of a target on
+which its source was chosen), tune or adapt; ``episodes`` and ``env_steps`` are target episodes and steps so far, those
+of probes included; ``violation_adapting`` is the mean violation rate of those episodes; ``wall_s`` and ``cpu_s`` are a
+member's equal share of its trial's time.
 """
 
 CURVES = pa.schema(
@@ -130,6 +136,15 @@ def write_table(path: Path, table: pa.Table) -> None:
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
     write_atomically(path, sink.getvalue().to_pybytes())
+
+
+def with_final_scores(results: pa.Table, val: str) -> pa.Table:
+    """Return the table of a finished run with the scores it ends with; those by an oracle stay as they are."""
+    if np.isfinite(results.column("return_oracle").to_numpy()).any() or not results.num_rows:
+        return results
+    rows = [Result(**row) for row in results.to_pylist()]
+    final = scores_in_the_end(rows, [row.score for row in rows], val)
+    return results.set_column(results.schema.get_field_index("score"), RESULTS.field("score"), pa.array(final))
 
 
 def read_parts(paths: Sequence[Path], schema: pa.Schema) -> pa.Table:

@@ -17,7 +17,7 @@ from roamrl.platform.study.results import CurvePoint, Result
 from roamrl.platform.study.schema import Study
 from roamrl.platform.study.scoring import Job, Played
 from roamrl.platform.study.tasks import NamedTask
-from roamrl.platform.study.units import Unit
+from roamrl.platform.study.units import Member, Probes, Unit
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def result_rows(
                     tuning=tuning,
                     seed=member.seed,
                     source_ids=trained.sources[number],
-                    env_steps=steps,
+                    env_steps=steps + _probed_steps(member),
                     pretrain_env_steps=trained.pretrain_steps[number],
                     episodes=_episodes(unit, evaluation, named) if on_target else 0,
                     return_mean=float(returns.mean()),
@@ -125,7 +125,7 @@ def result_rows(
 
 
 def reference_rows(study: Study, named: NamedTask, reference: ReferenceReturns) -> list[Result]:
-    """Return the rows of the three references on a task."""
+    """Return the rows of a task's references."""
     episodes = study.evaluation.final_episodes
     trivial, oracle = reference.mean("trivial", episodes), reference.mean("oracle", episodes)
     family = get_family(study.family)
@@ -161,6 +161,7 @@ def reference_rows(study: Study, named: NamedTask, reference: ReferenceReturns) 
             commit=source_commit(),
         )
         for role in ROLES
+        if role in reference.returns
     ]
 
 
@@ -172,6 +173,9 @@ def curve_rows(study: Study, trained: Trained, tuning: str) -> list[CurvePoint]:
     for number, member in enumerate(unit.members):
         if member.target is None:
             continue
+        if member.probes is not None:
+            rows.append(_probe_point(study, unit, member, member.target, member.probes, tuning))
+        probed = member.probes.episodes if member.probes else 0
         for at in np.flatnonzero(np.isfinite(curve.return_mean[:, number])):
             rows.append(
                 CurvePoint(
@@ -183,8 +187,8 @@ def curve_rows(study: Study, trained: Trained, tuning: str) -> list[CurvePoint]:
                     split=member.target.split,
                     tuning=tuning,
                     seed=member.seed,
-                    episodes=int(curve.episodes[at]),
-                    env_steps=int(curve.env_steps[at]),
+                    episodes=int(curve.episodes[at]) + probed,
+                    env_steps=int(curve.env_steps[at]) + _probed_steps(member),
                     return_mean=float(curve.return_mean[at, number]),
                     violation_rate=float(rates[at, number]),
                 )
@@ -200,8 +204,41 @@ def _episodes(unit: Unit, evaluation: Evaluation, named: NamedTask) -> int:
 
 
 def _violation_so_far(trained: Trained, member: int, iteration: int) -> float:
+    """Return the mean violation rate of all steps on the target so far, probes and learning; NaN of none."""
     rates = trained.curve.measures.get("violation_rate")
-    if rates is None or iteration == 0:
+    if rates is None:
         return float("nan")
-    weights = np.diff(trained.curve.env_steps[:iteration], prepend=0)
-    return float(np.average(rates[:iteration, member], weights=weights))
+    spent, weights = rates[:iteration, member], np.diff(trained.curve.env_steps[:iteration], prepend=0)
+    probes = trained.unit.members[member].probes
+    if probes is not None:
+        spent = np.append(spent, probes.violation_rate)
+        weights = np.append(weights, _probed_steps(trained.unit.members[member]))
+    return float(np.average(spent, weights=weights)) if len(spent) else float("nan")
+
+
+def _probed_steps(member: Member) -> int:
+    """Return the environment steps on the target that went into choosing the member's source."""
+    if member.probes is None or member.target is None:
+        return 0
+    task = member.target.task
+    return member.probes.episodes * get_family(task.family).episode_steps(dict(task.config))
+
+
+def _probe_point(
+    study: Study, unit: Unit, member: Member, target: NamedTask, probes: Probes, tuning: str
+) -> CurvePoint:
+    """Return what the target got while the sources were probed, as the first point of the training curve."""
+    return CurvePoint(
+        unit=unit.key,
+        arm=unit.arm,
+        strategy=study.arms[unit.arm].strategy,
+        task_id=target.task.id,
+        task_name=target.name,
+        split=target.split,
+        tuning=tuning,
+        seed=member.seed,
+        episodes=probes.episodes,
+        env_steps=_probed_steps(member),
+        return_mean=probes.return_mean,
+        violation_rate=probes.violation_rate,
+    )

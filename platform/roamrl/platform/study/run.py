@@ -1,4 +1,4 @@
-"""Running a study: references, pretraining, tuning on val, adaptation, tables, report; resumed where it was cut off."""
+"""Running a study: references, pretraining, choice of sources, tuning, adaptation, tables, report; and resuming it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from roamrl.platform.report.page import write_report
 from roamrl.platform.store.store import ExpertStore
 from roamrl.platform.study.folder import Failure, RunFolder
 from roamrl.platform.study.plan import plan_study
+from roamrl.platform.study.pools import zero_shot
 from roamrl.platform.study.progress import NoProgress, Progress
 from roamrl.platform.study.provenance import command, machine, package_versions, source_commit
-from roamrl.platform.study.results import CURVES, RESULTS, read_parts, write_table
+from roamrl.platform.study.results import CURVES, RESULTS, read_parts, with_final_scores, write_table
 from roamrl.platform.study.schema import Study
+from roamrl.platform.study.selection import select_sources
 from roamrl.platform.study.stages import adapt, pretrain, reference_stage, tune
 from roamrl.platform.study.state import RunState
 from roamrl.platform.study.tasks import study_splits, trace_hashes
@@ -72,9 +74,11 @@ def run_study(
         announce(state)
         reference_stage(state)
         pretrain(state)
+        zero_shot(state)
+        select_sources(state)
         tune(state)
         adapt(state)
-        write_tables(state.folder, state.failures)
+        write_tables(state.folder, state.failures, study.val)
         state.folder.write_json("dropped.json", [asdict(task) for task in state.dropped])
     report = write_report(state.folder.path)
     state.progress.finish()
@@ -119,10 +123,16 @@ def read_curves(run: Path) -> Any:
     return _read(run, "curves.parquet")
 
 
-def write_tables(folder: RunFolder, failures: Sequence[Failure]) -> None:
-    """Write ``results.parquet``, ``curves.parquet`` and ``failures.json`` from the parts of all finished units."""
+def write_tables(folder: RunFolder, failures: Sequence[Failure], val: str) -> None:
+    """Write ``results.parquet``, ``curves.parquet`` and ``failures.json`` from the parts of all finished units.
+
+    Args:
+        folder: The run's folder.
+        failures: What failed.
+        val: The validation split, on which no specialist sets the scale of scores.
+    """
     keys = list(folder.finished())
-    results = read_parts([folder.part(key) for key in keys], RESULTS)
+    results = with_final_scores(read_parts([folder.part(key) for key in keys], RESULTS), val)
     order = [
         (name, "ascending") for name in ("stage", "arm", "tuning", "split", "task_name", "seed", "episodes", "unit")
     ]

@@ -33,6 +33,7 @@ class SplitEntry(Entry):
     Attributes:
         tasks: Tasks written out.
         published: Name of a published split of the family config.
+        variant: Family config variant whose published split it is; its contexts are met under the study's own config.
         first: Take only so many tasks of the published split.
         sample: Draw so many tasks from the training ranges.
         seed: Seed of the drawing.
@@ -42,6 +43,7 @@ class SplitEntry(Entry):
 
     tasks: tuple[TaskEntry, ...] = ()
     published: str | None = None
+    variant: str | None = None
     first: int | None = Field(None, ge=1)
     sample: int | None = Field(None, ge=1)
     seed: int = 0
@@ -53,8 +55,8 @@ class SplitEntry(Entry):
         forms = [bool(self.tasks), self.published is not None, self.sample is not None]
         if sum(forms) != 1:
             raise ValueError("a split has exactly one of: tasks (a list), published (a name), sample (a number)")
-        if self.first is not None and self.published is None:
-            raise ValueError("'first' goes with 'published'")
+        if (self.first is not None or self.variant is not None) and self.published is None:
+            raise ValueError("'first' and 'variant' go with 'published'")
         return self
 
 
@@ -75,6 +77,36 @@ class PPOEntry(Entry):
     value_coeff: float = Field(0.5, ge=0)
     normalise_values: bool = True
     compiled: bool = False
+
+
+class DQNEntry(Entry):
+    """Settings of Q-learning that all learners of action values share (``roamrl.algorithms.learner_spec.DQNSettings``).
+
+    Attributes:
+        epsilon_start: Probability of an evenly drawn action at first.
+        epsilon_end: That probability at last.
+        epsilon_steps: Environment steps over which it falls.
+    """
+
+    gamma: float = Field(0.95, gt=0, lt=1)
+    n_step: int = Field(1, ge=1)
+    buffer_rows: int = Field(50_000, ge=1)
+    batch_rows: int = Field(256, ge=1)
+    replay_ratio: float = Field(8.0, gt=0)
+    learning_starts: int = Field(1_000, ge=0)
+    target_every: int = Field(200, ge=1)
+    epsilon_start: float = Field(1.0, ge=0, le=1)
+    epsilon_end: float = Field(0.05, ge=0, le=1)
+    epsilon_steps: int = Field(50_000, ge=0)
+
+
+class AdaptDQNEntry(DQNEntry):
+    """Settings of Q-learning on a target, where every episode counts: it learns sooner and explores less."""
+
+    learning_starts: int = Field(200, ge=0)
+    epsilon_start: float = Field(0.2, ge=0, le=1)
+    epsilon_end: float = Field(0.02, ge=0, le=1)
+    epsilon_steps: int = Field(10_000, ge=0)
 
 
 class PretrainEntry(Entry):
@@ -126,6 +158,7 @@ class AdaptEntry(Entry):
         entropy_coeff: Weight of the entropy bonus.
         clip: PPO's clip range.
         max_grad_norm: Bound on a member's gradient norm.
+        dqn: Shared settings of Q-learning on targets.
     """
 
     episodes: tuple[int, ...] = (0, 1, 2, 5, 10, 20, 50, 100)
@@ -135,6 +168,7 @@ class AdaptEntry(Entry):
     entropy_coeff: float = Field(0.01, ge=0)
     clip: float = Field(0.2, gt=0)
     max_grad_norm: float = Field(0.5, gt=0)
+    dqn: AdaptDQNEntry = AdaptDQNEntry()
 
     @model_validator(mode="after")
     def _increasing(self) -> AdaptEntry:
@@ -146,24 +180,42 @@ class AdaptEntry(Entry):
         return self
 
 
+Choose = Literal["rotate", "all", "nearest", "random", "best-on-val", "probe", "predicted"]
+"""How an arm chooses the source policy that a member starts from; those that choose are compared in the report."""
+
+
 class ArmEntry(Entry):
     """One arm: a strategy and what it draws on.
 
     Attributes:
         strategy: Name of a strategy (``roamrl strategies``).
         settings: The strategy's own settings.
+        variants: Settings tried on ``val``, each in place of or beside ``settings``; the best is taken.
+        lr: Step sizes tried on ``val`` instead of the study's ``adapt.tune.lr``.
         sources: Split of the source tasks, for strategies that pretrain on some.
-        choose: Which source policy a member starts from: ``rotate`` goes round all of them, ``nearest`` takes the one
-            whose context is nearest to the target's.
+        choose: Which source policy a member draws on: ``rotate`` goes round all of them, ``all`` gives it one a source
+            task, the nearest context first (for strategies that draw on several experts), ``random`` draws one,
+            ``nearest`` takes the one whose context is nearest to the target's, ``best-on-val`` the one with the highest
+            mean score on ``val``, ``probe`` the best in a few episodes on the target, ``predicted`` the one whose gain
+            a regression on contexts foretells to be the highest.
+        up_to: Target episodes at which its curve ends, one of the study's points; None for the last of them.
+        probe_episodes: Target episodes that ``probe`` lets every source policy play; they count as target episodes.
         config: Family config overrides of this arm alone (e.g. more observed variables); physics must stay the same.
+        module: Settings of the policy module that differ from the study's where the arm meets targets (a smaller
+            student).
         pretrain: Pretraining settings that differ from the study's.
     """
 
     strategy: str
     settings: dict[str, Any] = Field(default_factory=dict)
+    variants: tuple[dict[str, Any], ...] = ()
+    lr: tuple[float, ...] = ()
     sources: str | None = None
-    choose: Literal["rotate", "nearest"] = "rotate"
+    choose: Choose = "rotate"
+    up_to: int | None = Field(None, ge=1)
+    probe_episodes: int = Field(5, ge=1)
     config: dict[str, JSON] = Field(default_factory=dict)
+    module: dict[str, JSON] = Field(default_factory=dict)
     pretrain: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -247,11 +299,14 @@ class Study(Entry):
         val: Split on which every choice is made.
         arms: Arms by name.
         module: Policy module.
-        ppo: Shared settings of the loss.
+        ppo: Shared settings of PPO's loss.
+        dqn: Shared settings of Q-learning, for pretraining by strategies on action values.
         pretrain: Budget of pretraining.
         adapt: How targets are met.
         evaluation: How policies are scored.
         metrics: Parameters of the O-RAN transfer metrics.
+        zero_shot_matrix: Whether every source policy is scored on every target as it is, also where no arm chooses
+            among sources.
         execution: How the work is cut up.
         seed: Root of all training seeds.
     """
@@ -267,10 +322,12 @@ class Study(Entry):
     arms: dict[str, ArmEntry] = Field(min_length=1)
     module: ModuleEntry = ModuleEntry()
     ppo: PPOEntry = PPOEntry()
+    dqn: DQNEntry = DQNEntry()
     pretrain: PretrainEntry = PretrainEntry()
     adapt: AdaptEntry = AdaptEntry()
     evaluation: EvaluationEntry = EvaluationEntry()
     metrics: MetricsEntry = MetricsEntry()
+    zero_shot_matrix: bool = False
     execution: ExecutionEntry = ExecutionEntry()
     seed: int = 0
 
@@ -280,6 +337,9 @@ class Study(Entry):
         for name in wanted:
             if name not in self.splits:
                 raise ValueError(f"split {name!r} is used but not defined; 'splits' has {sorted(self.splits)}")
+        for name, arm in self.arms.items():
+            if arm.up_to is not None and arm.up_to not in self.adapt.episodes:
+                raise ValueError(f"arm {name!r}: up_to {arm.up_to} is none of adapt.episodes {self.adapt.episodes}")
         for name in {"trivial", "classical", "oracle"} & set(self.arms):
             raise ValueError(f"arm {name!r}: that name belongs to a reference; choose another")
         if self.val in self.targets:

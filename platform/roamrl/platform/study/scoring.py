@@ -27,13 +27,15 @@ class Job:
         iteration: Which snapshot.
         members: Which members, by number.
         tasks: Task of each, as its policy sees it.
-        episodes: Evaluation episodes each.
+        episodes: Episodes each.
+        seed: Seed of their streams; None for the evaluation's.
     """
 
     iteration: int
     members: tuple[int, ...]
     tasks: tuple[Task, ...]
     episodes: int
+    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ def score_snapshots(
     for job in jobs:
         bundles = read_snapshot(unit_folder, job.iteration)
         chosen = [bundles[member] for member in job.members]
-        played = evaluate_bundles(chosen, job.tasks, episodes=job.episodes, seed=seed, greedy=greedy)
+        own = seed if job.seed is None else job.seed
+        played = evaluate_bundles(chosen, job.tasks, episodes=job.episodes, seed=own, greedy=greedy)
         rates = played.measures.get("violation_rate", np.full_like(played.returns, np.nan))
         results.append(Played(played.returns, rates))
     return results

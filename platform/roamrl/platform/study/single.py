@@ -93,7 +93,7 @@ def train_one(
         announce(state, ("references", "pretrain"))
         reference_stage(state)
         pretrain(state)
-        write_tables(state.folder, state.failures)
+        write_tables(state.folder, state.failures, study.val)
         finished = state.folder.finished()
     state.progress.finish()
     experts = [expert for entry in finished.values() if entry["stage"] == "pretrain" for expert in entry["experts"]]

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from roamrl.envs.family import get_family
 from roamrl.platform.evaluation.references import ReferenceReturns, default_cache
+from roamrl.platform.study.candidates import Candidate, candidate_json, candidates
 from roamrl.platform.study.carry_out import as_completed, carry_out
 from roamrl.platform.study.folder import Failure, failure_reason
 from roamrl.platform.study.results import RESULTS, Result, write_rows
@@ -16,8 +17,8 @@ from roamrl.platform.study.schema import Study
 from roamrl.platform.study.scoring import Job, score_references_remotely
 from roamrl.platform.study.state import Dropped, RunState
 from roamrl.platform.study.tasks import NamedTask
-from roamrl.platform.study.tuning import choose_step_size
-from roamrl.platform.study.units import Origin, Unit, adapt_units, arm_task, pretrain_units
+from roamrl.platform.study.tuning import Choice, choose_candidate
+from roamrl.platform.study.units import Origin, Unit, adapt_units, arm_task, chooses, pretrain_units
 
 LEAST_GAP = 0.05
 """Least J_oracle - J_trivial a step for a task to tell policies apart (PROTOCOL 2)."""
@@ -60,44 +61,54 @@ def pretrain(state: RunState) -> None:
 
 
 def tune(state: RunState) -> None:
-    """Choose every arm's adaptation step size on val."""
+    """Choose every arm's step size, and settings where it has variants of them, on val."""
     study = state.study
     units = [
         unit
         for arm in study.arms
-        for lr in study.adapt.tune.lr
-        for unit in adapt_units(study, "tune", arm, state.val, state.policies[arm], lr, study.adapt.tune.up_to)
+        if arm in state.chosen or not chooses(study, arm)  # what could not choose is among the failures
+        for candidate in candidates(study, arm)
+        for unit in adapt_units(
+            study, "tune", arm, state.val, state.policies[arm], candidate, study.adapt.tune.up_to, state.chosen.get(arm)
+        )
     ]
     carry_out(state, "tune", [(unit, "candidate") for unit in units], _point_evaluations)
     finished = state.folder.finished()
-    rows: dict[str, dict[float, list[Result]]] = {}
+    rows: dict[str, dict[Candidate, list[Result]]] = {}
     for unit in units:
         if unit.key in finished:
             part = pq.read_table(state.folder.part(unit.key), schema=RESULTS).to_pylist()
-            rows.setdefault(unit.arm, {}).setdefault(unit.lr, []).extend(Result(**row) for row in part)
-    state.choices = {arm: choose_step_size(found) for arm, found in rows.items()}
+            rows.setdefault(unit.arm, {}).setdefault(unit.candidate, []).extend(Result(**row) for row in part)
+    state.choices = {arm: choose_candidate(found) for arm, found in rows.items()}
     for arm, choice in state.choices.items():
         if any(points.keys() != choice.per_point.keys() for points in choice.curves.values()):
             state.failures.append(
                 Failure(f"tune {arm}", "tune", "some candidates lack points; the choice is uncertain")
             )
-    state.folder.write_json(
-        "tuning.json",
-        {arm: {"fixed": c.fixed, "per_n": dict(c.per_point), "val": c.curves} for arm, c in state.choices.items()},
-    )
+    state.folder.write_json("tuning.json", {arm: _choice_json(study, arm, own) for arm, own in state.choices.items()})
 
 
 def adapt(state: RunState) -> None:
-    """Let every arm meet every target with the step sizes chosen on val."""
+    """Let every arm meet every target with what was chosen on val."""
     study = state.study
     units: list[tuple[Unit, str]] = []
     for arm, choice in state.choices.items():
-        for lr in choice.step_sizes:
-            fixed = lr == choice.fixed
-            last = None if fixed else max(point for point, best in choice.per_point.items() if best == lr)
-            made = adapt_units(study, "adapt", arm, state.targets, state.policies[arm], lr, last)
+        for own in choice.chosen:
+            fixed = own == choice.fixed
+            last = None if fixed else choice.last_of(own)
+            made = adapt_units(
+                study, "adapt", arm, state.targets, state.policies[arm], own, last, state.chosen.get(arm)
+            )
             units += [(unit, "fixed" if fixed else "per-n") for unit in made]
     carry_out(state, "adapt", units, _point_evaluations)
+
+
+def _choice_json(study: Study, arm: str, choice: Choice) -> dict[str, Any]:
+    return {
+        "fixed": candidate_json(study, arm, choice.fixed),
+        "per_n": {point: candidate_json(study, arm, own) for point, own in choice.per_point.items()},
+        "val": [{**candidate_json(study, arm, own), "curve": dict(c)} for own, c in choice.curves.items()],
+    }
 
 
 def _pretrain_evaluations(state: RunState, unit: Unit) -> list[Evaluation]:
@@ -127,7 +138,8 @@ def _point_evaluations(state: RunState, unit: Unit) -> list[Evaluation]:
     study = state.study
     everyone = tuple(range(len(unit.members)))
     tasks = tuple(member.target for member in unit.members if member.target is not None)
-    ends = {0, len(study.adapt.episodes) - 1} if unit.stage == "adapt" else set()
+    lasts = {arm.up_to or study.adapt.episodes[-1] for arm in study.arms.values()}
+    ends = {unit.points[0], *lasts} if unit.stage == "adapt" else set()
     return [
         _evaluation(
             study,
@@ -136,7 +148,7 @@ def _point_evaluations(state: RunState, unit: Unit) -> list[Evaluation]:
             point,
             everyone,
             tasks,
-            study.evaluation.final_episodes if point in ends else study.evaluation.episodes,
+            study.evaluation.final_episodes if unit.points[point] in ends else study.evaluation.episodes,
         )
         for point, iteration in enumerate(unit.iterations)
     ]

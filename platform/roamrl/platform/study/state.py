@@ -13,7 +13,7 @@ from roamrl.platform.study.progress import Progress
 from roamrl.platform.study.schema import Study
 from roamrl.platform.study.tasks import NamedTask
 from roamrl.platform.study.tuning import Choice
-from roamrl.platform.study.units import Member, Origin
+from roamrl.platform.study.units import Chosen, Member, Origin
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class RunState:
         splits: Tasks of every split.
         references: Reference returns by task id.
         policies: Pretrained members of every arm, with where they come from.
+        chosen: Source of each (task id, repetition), by arm, for arms that choose one.
         choices: Step sizes chosen on val, by arm.
         failures: Units that failed.
         dropped: Tasks left out.
@@ -49,6 +50,7 @@ class RunState:
     splits: Mapping[str, Sequence[NamedTask]]
     references: dict[str, ReferenceReturns] = field(default_factory=dict)
     policies: dict[str, list[tuple[Origin, Member]]] = field(default_factory=dict)
+    chosen: dict[str, dict[tuple[str, int], Chosen]] = field(default_factory=dict)
     choices: dict[str, Choice] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     dropped: list[Dropped] = field(default_factory=list)

@@ -52,8 +52,10 @@ def _tasks_of(
 ) -> tuple[NamedTask, ...]:
     config = family.config(study.config)
     if entry.published is not None:
-        split = pick(family.splits(config), entry.published)
-        tasks = split.tasks[: entry.first]
+        listed = config if entry.variant is None else family.config({"variant": entry.variant})
+        tasks = pick(family.splits(listed), entry.published).tasks[: entry.first]
+        if entry.variant is not None:
+            tasks = tuple(family.task(dict(task.context), config) for task in tasks)
     elif entry.sample is not None:
         fixed = _resolve(entry.fixed, library)
         tasks = family.sample(entry.sample, entry.seed, config=config, outside=entry.outside, fixed=fixed)

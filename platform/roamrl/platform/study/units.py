@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from roamrl.algorithms.learner_spec import MemberSpec, Phase, PPOSettings, episode_phases, steady_phases
-from roamrl.algorithms.strategy import Strategy, make_strategy
+from roamrl.algorithms.learner_spec import MemberSpec, Phase, episode_phases, steady_phases
+from roamrl.algorithms.transfer.selection.nearest import closeness
 from roamrl.envs.canonical import content_hash
 from roamrl.envs.errors import InputError
-from roamrl.envs.family import get_family
+from roamrl.envs.family import family_of, get_family
 from roamrl.envs.task import Task
+from roamrl.platform.study.candidates import Candidate, variant_settings
+from roamrl.platform.study.learners import arm_strategy, learner_settings, module_spec
+from roamrl.platform.study.results import Result
 from roamrl.platform.study.schema import PretrainEntry, Study
 from roamrl.platform.study.tasks import NamedTask
 
@@ -30,6 +33,31 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class Probes:
+    """What probing every source on a target took and gave, before a member could begin to learn there.
+
+    Attributes:
+        episodes: Target episodes of all sources together.
+        return_mean: Their mean return.
+        violation_rate: Their mean violation rate.
+        sources: What the sources are worth there as they are, on average: what the arm is worth until it has chosen.
+    """
+
+    episodes: int
+    return_mean: float
+    violation_rate: float
+    sources: Result
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The source that a member starts from, and what was spent on the target to find it (None for nothing)."""
+
+    origin: Origin
+    probes: Probes | None = None
+
+
+@dataclass(frozen=True)
 class Member:
     """One member of a unit.
 
@@ -38,12 +66,14 @@ class Member:
         target: The task it is reported under; None for a policy of many tasks.
         seed: Number of the repetition, 0, 1, ..
         origins: The policies it draws on, the chosen one first.
+        probes: What its source was chosen by, where that took target episodes.
     """
 
     base: MemberSpec
     target: NamedTask | None
     seed: int
     origins: tuple[Origin, ...] = ()
+    probes: Probes | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +87,7 @@ class Unit:
         phases: The rollout plan.
         points: Points kept: target episodes when adapting, environment steps a member when pretraining.
         iterations: Iteration after which each point is reached.
-        lr: Step size of all its members.
+        candidate: Step size of all its members, and variant of their strategy's settings.
         key: sha256 of everything that determines the result.
     """
 
@@ -67,7 +97,7 @@ class Unit:
     phases: tuple[Phase, ...]
     points: tuple[int, ...]
     iterations: tuple[int, ...]
-    lr: float
+    candidate: Candidate
     key: str
 
     @property
@@ -81,23 +111,12 @@ class Unit:
         return len(self.members) * sum(phase.iterations * phase.rows for phase in self.phases)
 
 
-def arm_strategy(study: Study, arm: str) -> Strategy[Any]:
-    """Return an arm's strategy, made with its settings."""
-    entry = study.arms[arm]
-    return make_strategy(entry.strategy, entry.settings)
-
-
 def arm_task(study: Study, arm: str, task: Task) -> Task:
     """Return a task as an arm's policies see it: with the arm's own family config."""
     overrides = study.arms[arm].config
     if not overrides:
         return task
     return get_family(study.family).task(dict(task.context), {**dict(task.config), **overrides})
-
-
-def ppo_settings(study: Study) -> PPOSettings:
-    """Return the shared settings of the loss as the engine takes them."""
-    return PPOSettings(**study.ppo.model_dump())
 
 
 def pretrain_units(
@@ -119,7 +138,8 @@ def pretrain_units(
             members.append(Member(replace(spec, seed=seed), target, number))
     phases = steady_phases(settings.steps, settings.envs_per_member, settings.length)
     iterations = phases[0].iterations
-    return _cut(study, "pretrain", arm, members, phases, (iterations * phases[0].rows,), (iterations,), settings.lr)
+    points = (iterations * phases[0].rows,)
+    return _cut(study, "pretrain", arm, members, phases, points, (iterations,), Candidate(settings.lr))
 
 
 def source_tasks(study: Study, arm: str, splits: Mapping[str, Sequence[NamedTask]]) -> Sequence[NamedTask]:
@@ -140,10 +160,11 @@ def adapt_units(
     arm: str,
     targets: Sequence[NamedTask],
     policies: Sequence[tuple[Origin, Member]],
-    lr: float,
+    candidate: Candidate,
     up_to: int | None = None,
+    chosen: Mapping[tuple[str, int], Chosen] | None = None,
 ) -> list[Unit]:
-    """Return the units in which an arm meets targets with one step size; none if its strategy does not adapt.
+    """Return the units in which an arm meets targets in one way; none if its strategy does not adapt.
 
     Args:
         study: The study.
@@ -151,8 +172,9 @@ def adapt_units(
         arm: The arm.
         targets: The tasks to meet.
         policies: The arm's pretrained members, in the order of :func:`pretrain_units`.
-        lr: Step size.
-        up_to: Target episodes to stop at; None for the study's last point.
+        candidate: Step size and variant of the strategy's settings.
+        up_to: Target episodes to stop at; None for the arm's last point.
+        chosen: Source of each (task id, repetition), for arms that choose; arms that rotate need none.
     """
     if not arm_strategy(study, arm).adapts or not targets:
         return []
@@ -162,41 +184,75 @@ def adapt_units(
         for number in range(seeds):
             base = MemberSpec(
                 seed=_derive(study, stage, number, (named.task,)),
-                lr=lr,
+                lr=candidate.lr,
                 entropy_coeff=study.adapt.entropy_coeff,
                 clip=study.adapt.clip,
                 max_grad_norm=study.adapt.max_grad_norm,
             )
-            origins = choose_sources(study, arm, named.task, policies, place * seeds + number, number)
-            members.append(Member(base, named, number, origins))
-    points = tuple(point for point in study.adapt.episodes if up_to is None or point <= up_to)
+            if study.arms[arm].choose == "all":
+                members.append(Member(base, named, number, every_source(policies, named.task, number)))
+                continue
+            source = source_of(
+                study, arm, policies, place * seeds + number, (chosen or {}).get((named.task.id, number))
+            )
+            origins = (source.origin,) if source else ()
+            members.append(Member(base, named, number, origins, source.probes if source else None))
+    probed = probe_episodes(study, arm, len(policies))
+    last = min(n for n in (up_to, study.arms[arm].up_to, study.adapt.episodes[-1]) if n is not None)
+    points = tuple(n for n in study.adapt.episodes if probed <= n <= last)
     steps = get_family(study.family).episode_steps(dict(targets[0].task.config))
-    phases, iterations = episode_phases(points, steps, study.adapt.per_iteration)
-    return _cut(study, stage, arm, members, phases, points, iterations, lr)
+    phases, iterations = episode_phases([point - probed for point in points], steps, study.adapt.per_iteration)
+    return _cut(study, stage, arm, members, phases, points, iterations, candidate)
 
 
-def choose_sources(
-    study: Study, arm: str, target: Task, policies: Sequence[tuple[Origin, Member]], turn: int, seed: int
-) -> tuple[Origin, ...]:
-    """Return the policies a member draws on, the chosen one first.
+def source_of(
+    study: Study, arm: str, policies: Sequence[tuple[Origin, Member]], turn: int, chosen: Chosen | None
+) -> Chosen | None:
+    """Return the policy a member starts from; None for an arm without policies.
 
     Args:
         study: The study.
         arm: The arm; its ``choose`` says how.
-        target: The task to be met.
         policies: The arm's pretrained members.
         turn: Number of this member among the arm's, for ``rotate``.
-        seed: Number of the repetition.
+        chosen: What was chosen for the member, for arms that choose.
     """
     if not policies:
-        return ()
-    if study.arms[arm].choose == "rotate" or all(member.target is None for _, member in policies):
-        return (policies[turn % len(policies)][0],)
-    family = get_family(study.family)
-    wanted = family.features(target)
-    distances = [np.linalg.norm(family.features(member.base.tasks[0]) - wanted) for _, member in policies]
-    nearest = [policies[int(place)][0] for place in np.flatnonzero(np.isclose(distances, min(distances)))]
-    return (nearest[seed % len(nearest)],)
+        return None
+    if study.arms[arm].choose == "rotate":
+        return Chosen(policies[turn % len(policies)][0])
+    assert chosen is not None  # the stage that chooses sources comes before any target is met
+    return chosen
+
+
+def every_source(policies: Sequence[tuple[Origin, Member]], target: Task, number: int) -> tuple[Origin, ...]:
+    """Return one policy a source task, of one repetition of pretraining, the nearest context first.
+
+    Args:
+        policies: The arm's pretrained members.
+        target: The task to meet.
+        number: Repetition of the adaptation; those of pretraining take turns.
+    """
+    repetitions = sorted({member.seed for _, member in policies})
+    own = [(origin, member) for origin, member in policies if member.seed == repetitions[number % len(repetitions)]]
+    if any(member.target is None for _, member in own):
+        return tuple(origin for origin, _ in own)
+    family = family_of([target])
+    features = [family.features(member.base.tasks[0]) for _, member in own]
+    order = np.argsort(-closeness(features, family.features(target)), kind="stable")
+    return tuple(own[place][0] for place in order)
+
+
+def chooses(study: Study, arm: str) -> bool:
+    """Whether an arm chooses among source policies instead of going round them or taking all."""
+    strategy = arm_strategy(study, arm)
+    return study.arms[arm].choose not in ("rotate", "all") and strategy.adapts and strategy.pretrains_on != "nothing"
+
+
+def probe_episodes(study: Study, arm: str, policies: int) -> int:
+    """Return the target episodes that an arm with so many policies plays before it has chosen one; mostly 0."""
+    entry = study.arms[arm]
+    return entry.probe_episodes * policies if entry.choose == "probe" else 0
 
 
 def _derive(study: Study, stage: str, number: int, tasks: Sequence[Task]) -> int:
@@ -213,7 +269,7 @@ def _cut(
     phases: tuple[Phase, ...],
     points: tuple[int, ...],
     iterations: tuple[int, ...],
-    lr: float,
+    candidate: Candidate,
 ) -> list[Unit]:
     """Cut members into units of nearly equal size, none above ``members_per_trial``."""
     pieces = -(-len(members) // study.execution.members_per_trial)
@@ -221,15 +277,25 @@ def _cut(
     units = []
     for first, last in pairwise(bounds):
         block = tuple(members[first:last])
-        key = _key(study, stage, arm, block, phases, points)
-        units.append(Unit(stage, arm, block, phases, points, iterations, lr, key))
+        key = _key(study, stage, arm, block, phases, points, candidate)
+        units.append(Unit(stage, arm, block, phases, points, iterations, candidate, key))
     return units
 
 
 def _key(
-    study: Study, stage: Stage, arm: str, members: Sequence[Member], phases: Sequence[Phase], points: Sequence[int]
+    study: Study,
+    stage: Stage,
+    arm: str,
+    members: Sequence[Member],
+    phases: Sequence[Phase],
+    points: Sequence[int],
+    candidate: Candidate,
 ) -> str:
-    strategy = arm_strategy(study, arm)
+    adapts = stage != "pretrain"
+    strategy = arm_strategy(study, arm, variant_settings(study, arm, candidate) if adapts else None)
+    task = next(task for member in members for task in (*member.base.tasks, *_target_task(member)))
+    config = dict(arm_task(study, arm, task).config)
+    module = module_spec(study, arm, config, adapting=adapts, sources=len(members[0].origins))
     described = [
         {
             "base": {**asdict(replace(m.base, tasks=())), "tasks": [task.id for task in m.base.tasks]},
@@ -242,12 +308,17 @@ def _key(
     return content_hash(
         {
             "stage": stage,
-            "strategy": adapting if stage != "pretrain" else {},
+            "arm": arm if adapts else "",  # rows are an arm's own: two that chose the same source must not share them
+            "strategy": adapting if adapts else {},
             "members": described,
             "phases": [asdict(phase) for phase in phases],
             "points": list(points),
-            "module": study.module.model_dump(),
-            "ppo": study.ppo.model_dump(),
+            "module": {"kind": module.kind, "model": dict(module.model)},
+            "learner": learner_settings(study, arm, adapting=adapts),
             "evaluation": study.evaluation.model_dump(),
         }
     )
+
+
+def _target_task(member: Member) -> tuple[Task, ...]:
+    return () if member.target is None else (member.target.task,)

@@ -1,4 +1,4 @@
-"""Adaptation curves: the evaluated score after n target episodes, between the trivial policy and the oracle."""
+"""Adaptation curves: the evaluated score after n target episodes, between the references."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from roamrl.platform.evaluation.statistics import Band, curve_band
 from roamrl.platform.report.arms import SPECIALIST, TargetView
-from roamrl.platform.report.figures.axes import episodes_axis, note_cut, score_limits
+from roamrl.platform.report.figures.axes import episodes_axis, note_cut, score_floor, score_limits
 from roamrl.platform.report.figures.style import ArmStyle, legend_below, levels, new_axes
 from roamrl.platform.report.settings import ReportSettings
 
@@ -56,23 +56,23 @@ def draw_adaptation(
         )
     episodes_axis(axes, sorted({point for line in lines for point in line.points}))
     axes.set_ylim(limits)
-    axes.set_ylabel("score (IQM over runs)")
-    levels(
-        axes,
-        [
-            (0.0, "trivial 0"),
-            (view.reference_level("classical"), "classical"),
-            (view.reference_level(SPECIALIST), "specialist"),
-            (1.0, "oracle 1"),
-        ],
-    )
-    note_cut(axes, [line.band.value for line in lines])
+    axes.set_ylabel(f"{view.yardstick.name} (IQM over runs)")
+    levels(axes, _marks(view))
+    note_cut(axes, [line.band.value for line in lines], score_floor(view.yardstick))
     legend_below(figure, axes)
     return figure
 
 
 def adaptation_limits(views: list[TargetView], lines: list[list[AdaptationLine]]) -> tuple[float, float]:
     """Return limits of y that suit the lines of all views and all references."""
-    marks = [view.reference_level(name) for view in views for name in ("classical", SPECIALIST)]
+    marks = [height for view in views for height, _ in _marks(view)]
     bands = [part for group in lines for line in group for part in (line.band.value, line.band.low, line.band.high)]
-    return score_limits(bands, [0.0, 1.0, *marks])
+    return score_limits(bands, marks, score_floor(views[0].yardstick))
+
+
+def _marks(view: TargetView) -> list[tuple[float, str]]:
+    """Return the levels that the lines are read against, with their names."""
+    between = [(view.reference_level("classical"), "classical"), (view.reference_level(SPECIALIST), "specialist")]
+    if not view.yardstick.top:
+        return [(view.reference_level("trivial"), "trivial"), *between]
+    return [(0.0, "trivial 0"), *between, (1.0, f"{view.yardstick.top} 1")]

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, NullLocator
 
+from roamrl.platform.evaluation.normalisation import Yardstick
 from roamrl.platform.report.figures.style import FAINT
 
 Floats = npt.NDArray[np.float64]
@@ -52,17 +53,22 @@ def count_axis(axes: Axes) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
 
 
-def score_limits(values: Sequence[Floats], always: Sequence[float] = (0.0, 1.0)) -> tuple[float, float]:
+def score_floor(yardstick: Yardstick) -> float:
+    """Return below what scores are cut off; returns as they are have no floor."""
+    return SCORE_FLOOR if yardstick.top else -np.inf
+
+
+def score_limits(values: Sequence[Floats], always: Sequence[float], floor: float) -> tuple[float, float]:
     """Return limits of y that hold all finite values and `always`, but end at a floor below which nothing is shown."""
     every = np.concatenate([np.asarray(always, dtype=np.float64), *[np.ravel(each) for each in values]])
     finite = every[np.isfinite(every)]
-    low, high = max(float(finite.min()), SCORE_FLOOR), float(finite.max())
-    margin = 0.04 * (high - low)
+    low, high = max(float(finite.min()), floor), float(finite.max())
+    margin = 0.04 * (high - low or 1.0)
     return low - margin, high + margin
 
 
-def note_cut(axes: Axes, lines: Sequence[Floats]) -> None:
+def note_cut(axes: Axes, lines: Sequence[Floats], floor: float) -> None:
     """Say so in the corner where lines go on below the floor."""
-    if min(float(np.min(line)) for line in lines) < SCORE_FLOOR:
-        text = f"axis cut at \N{MINUS SIGN}{-SCORE_FLOOR:g}"
+    if min(float(np.min(line)) for line in lines) < floor:
+        text = f"axis cut at \N{MINUS SIGN}{-floor:g}"
         axes.text(0.99, 0.03, text, transform=axes.transAxes, ha="right", fontsize=7.5, color=FAINT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from textwrap import fill
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 from roamrl.platform.evaluation.statistics import Band, curve_band
 from roamrl.platform.evaluation.transfer_metrics import moving_average
 from roamrl.platform.report.arms import SPECIALIST, TargetView
-from roamrl.platform.report.figures.axes import count_axis, note_cut, score_limits
+from roamrl.platform.report.figures.axes import count_axis, note_cut, score_floor, score_limits
 from roamrl.platform.report.figures.style import ArmStyle, legend_below, levels, new_axes
 from roamrl.platform.report.run_data import TrainingCurve
 from roamrl.platform.report.settings import ReportSettings
@@ -20,6 +21,7 @@ from roamrl.platform.report.settings import ReportSettings
 Floats = npt.NDArray[np.float64]
 
 GRID_POINTS = 80
+LETTERS_HIGH = 40
 
 
 @dataclass(frozen=True)
@@ -75,10 +77,10 @@ def draw_convergence(
     axes.set_xlabel("target episodes")
     if in_scores(view):
         axes.set_ylim(limits)
-        axes.set_ylabel("training score, moving average")
-        marks = [(0.0, "trivial"), (1.0, "oracle"), (view.reference_level(SPECIALIST), "specialist")]
+        axes.set_ylabel(fill(f"training {view.yardstick.name}, moving average", LETTERS_HIGH))
+        marks = [(0.0, "trivial"), (1.0, view.yardstick.top), (view.reference_level(SPECIALIST), "specialist")]
         levels(axes, [(height, name) for height, name in marks if limits is None or limits[0] <= height <= limits[1]])
-        note_cut(axes, [line.band.value for line in lines])
+        note_cut(axes, [line.band.value for line in lines], score_floor(view.yardstick))
     else:
         axes.set_ylabel("training return, moving average")
     legend_below(figure, axes)
@@ -89,4 +91,4 @@ def shared_limits(views: list[TargetView], lines: list[list[ConvergenceLine]]) -
     """Return limits of y that suit the lines of all views, for the trivial policy's 0 and the specialist."""
     ceilings = [view.reference_level(SPECIALIST) for view in views]
     bands = [part for group in lines for line in group for part in (line.band.value, line.band.low, line.band.high)]
-    return score_limits(bands, [0.0, *ceilings])
+    return score_limits(bands, [0.0, *ceilings], score_floor(views[0].yardstick))

@@ -10,7 +10,7 @@ from matplotlib.ticker import PercentFormatter
 
 from roamrl.platform.evaluation.statistics import performance_profile
 from roamrl.platform.report.arms import TargetView
-from roamrl.platform.report.figures.axes import SCORE_FLOOR
+from roamrl.platform.report.figures.axes import score_floor
 from roamrl.platform.report.figures.style import ArmStyle, legend_below, new_axes
 from roamrl.platform.report.settings import ReportSettings
 
@@ -22,7 +22,7 @@ def draw_profiles(view: TargetView, styles: Mapping[str, ArmStyle], settings: Re
     finals = [(arm, final) for arm in view.arms if (final := view.final_of(arm)) is not None]
     strata = {arm.name: arm.strata(final) for arm, final in finals}
     every = np.concatenate([values for groups in strata.values() for values in groups])
-    low, high = max(float(every.min()), SCORE_FLOOR), float(every.max())
+    low, high = max(float(every.min()), score_floor(view.yardstick)), float(every.max())
     margin = max(0.02, 0.05 * (high - low))
     thresholds = np.linspace(low - margin, high + margin, THRESHOLDS)
     figure, axes = new_axes()
@@ -34,7 +34,7 @@ def draw_profiles(view: TargetView, styles: Mapping[str, ArmStyle], settings: Re
     axes.set_xlim(float(thresholds[0]), float(thresholds[-1]))
     axes.set_ylim(-0.02, 1.02)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.set_xlabel("score τ")
+    axes.set_xlabel(f"{view.yardstick.name} τ")
     axes.set_ylabel("runs with score > τ")
     legend_below(figure, axes)
     return figure

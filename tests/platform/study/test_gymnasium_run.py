@@ -59,9 +59,9 @@ REST: dict[str, Any] = {
     },
     "module": {"model": {"hidden": [8]}},
     "pretrain": {"steps": 128, "seeds": 1, "envs_per_member": 4, "length": 8},
-    "adapt": {"episodes": [0, 1, 2], "per_iteration": 2, "seeds": 2, "tune": {"lr": [0.001, 0.01], "up_to": 2}},
+    "adapt": {"episodes": [0, 1, 2], "per_iteration": 2, "seeds": 2, "tune": {"lr": [0.01], "up_to": 2}},
     "evaluation": {"episodes": 4, "final_episodes": 6},
-    "execution": {"checkpoint_every": 1, "iterations_per_report": 1},
+    "execution": {"checkpoint_every": 1, "iterations_per_report": 1, "members_per_trial": 64},
 }
 
 

@@ -43,6 +43,8 @@ ARMS = {
 def run(local_ray: object, tiny: Study, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Study]:
     dqn = {"learning_starts": 10, "batch_rows": 16, "epsilon_steps": 200}
     raw = tiny.model_dump(mode="json")
+    raw["adapt"]["tune"]["lr"] = [0.01]
+    raw["execution"]["members_per_trial"] = 64
     study = check_study(
         {**raw, "arms": ARMS, "dqn": dqn, "adapt": {**raw["adapt"], "dqn": {**dqn, "epsilon_steps": 20}}}, "transfer"
     )

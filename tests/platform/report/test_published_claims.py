@@ -71,5 +71,7 @@ def test_the_page_says_where_a_claim_does_not_hold(run: Path, make_run: MakeRun)
     text = write_report(run).read_text(encoding="utf-8")
     assert "The hybrid against its publication" in text
     assert "<td>no</td>" in text
+    assert "<td>+7.7 %</td>" in text
+    assert "<td>+20.7 pp</td>" in text
     without = write_report(make_run(seeds=3, splits={"similar": 2})).read_text(encoding="utf-8")
     assert "The hybrid against its publication" not in without

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from roamrl.platform.report import formatting
 from roamrl.platform.report.arms import TUNING_WORDS, target_views
 from roamrl.platform.report.cautions import cautions
+from roamrl.platform.report.chosen import chosen_rows
 from roamrl.platform.report.cost import cost_rows
 from roamrl.platform.report.figures.style import arm_styles
 from roamrl.platform.report.panels import draw_panels
@@ -40,12 +41,12 @@ def write_report(run: Path, arms: Sequence[str] = (), out: Path | None = None) -
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / "index.html"
     written = folder / "index.html.new"
-    written.write_text(_page(data, folder), encoding="utf-8")
+    written.write_text(_page(data, folder, arms), encoding="utf-8")
     os.replace(written, page)
     return page
 
 
-def _page(data: RunData, folder: Path) -> str:
+def _page(data: RunData, folder: Path, arms: Sequence[str]) -> str:
     views = target_views(data)
     styles = arm_styles(list(dict.fromkeys((arm.name, arm.strategy) for view in views for arm in view.arms)))
     panels = draw_panels(views, styles, data.settings, folder)
@@ -60,6 +61,7 @@ def _page(data: RunData, folder: Path) -> str:
             tuning_words=TUNING_WORDS,
             panels=panels,
             main=[panel for panel in panels if panel.view.tuning == first],
+            chosen=[row for row in chosen_rows(data.folder) if not arms or row.arm in arms],
             costs=cost_rows(data, [view for view in views if view.tuning == first]),
             summary=summarise(views, data.settings),
             measures=MEASURES,

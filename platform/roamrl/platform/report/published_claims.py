@@ -18,6 +18,8 @@ HYBRID: Final = "hybrid"
 BASELINES: Final = ("scratch", "reuse", "distill")
 """Strategies that the published hybrid is compared with."""
 
+CONVERGED: Final = "converged runs"
+
 INITIAL_GAIN, CONVERGED_GAIN, VARIANCE_CHANGE = 0.077, 0.207, -0.646
 """Published: at least 7.7 % more initial reward and 20.7 points more converged scenarios, 64.6 % less variance."""
 
@@ -34,6 +36,7 @@ class ClaimRow:
         theirs: The baseline's value.
         change: Relative change; for the share of converged runs the difference of shares.
         claimed: The published change.
+        unit: What the changes are in, percent or percentage points.
         holds: Whether ours is at least as large as claimed, in the claim's direction; None if it was not measured.
     """
 
@@ -44,6 +47,7 @@ class ClaimRow:
     theirs: float
     change: float
     claimed: float
+    unit: str
     holds: bool | None
 
 
@@ -65,7 +69,7 @@ def claim_rows(view: TargetView, transfer: Sequence[TransferRow], settings: Repo
                 _row(
                     ours,
                     theirs,
-                    "converged runs",
+                    CONVERGED,
                     converged,
                     converged_there,
                     converged - converged_there,
@@ -86,7 +90,8 @@ def claim_rows(view: TargetView, transfer: Sequence[TransferRow], settings: Repo
 
 def _row(arm: str, baseline: str, measure: str, ours: float, theirs: float, change: float, claimed: float) -> ClaimRow:
     holds = None if not np.isfinite(change) else bool(change >= claimed if claimed > 0 else change <= claimed)
-    return ClaimRow(arm, baseline, measure, ours, theirs, float(change), claimed, holds)
+    unit = "pp" if measure == CONVERGED else "%"
+    return ClaimRow(arm, baseline, measure, ours, theirs, float(change), claimed, unit, holds)
 
 
 def _initial_returns(view: TargetView, arms: Sequence[Arm], settings: ReportSettings) -> dict[str, float]:

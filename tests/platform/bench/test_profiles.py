@@ -21,6 +21,7 @@ def clocks():
     return Clocks(kernel.step_cells, PARENTS)
 
 
+@pytest.mark.slow  # its kernel takes most of a minute to compile
 def test_a_clocked_kernel_plays_the_same_windows(clocks, monkeypatch):
     work = family_work("slicing-v1")
     bare, clocked = work.cells(8), work.cells(8)
@@ -35,6 +36,7 @@ def test_a_clocked_kernel_plays_the_same_windows(clocks, monkeypatch):
         np.testing.assert_array_equal(got[1], expected[1])
 
 
+@pytest.mark.slow  # its kernel takes most of a minute to compile
 def test_the_parts_of_a_window_make_up_a_step(clocks):
     rows = window_rows(Effort(rounds=1), family_work("slicing-v1"), [clocks])
     parts = [row for row in rows if row.metric == METRIC]

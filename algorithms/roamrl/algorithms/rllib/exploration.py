@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from roamrl.algorithms.population.distributions import ActionHead
+from roamrl.algorithms.rllib.step_draws import StepDraws
 from roamrl.algorithms.teaching import Fade
 
 
-class EpsilonGreedy:
+class EpsilonGreedy(StepDraws):
     """With probability epsilon, which falls over a member's environment steps, an action drawn evenly; else the best.
 
     It has the face of :class:`~roamrl.algorithms.rllib.guidance.Guidance`.
@@ -20,17 +18,14 @@ class EpsilonGreedy:
 
     def __init__(self, epsilon: Fade, generators: list[torch.Generator]) -> None:
         self._epsilon = epsilon
-        self._generators = generators
+        super().__init__(generators)
         self._now = 0.0
         self._draws = torch.zeros(0)
 
     def start(self, steps: int, length: int, envs_per_member: int) -> bool:
         """Begin a rollout of ``length`` steps after ``steps`` environment steps of each member."""
         self._now = self._epsilon.at(steps)
-        draws = torch.empty(len(self._generators), length, envs_per_member)
-        for own, generator in zip(draws, self._generators, strict=True):
-            own.uniform_(generator=generator)
-        self._draws = draws.transpose(0, 1)
+        self._draws = self.draw(length, envs_per_member)
         return True
 
     def act(self, head: ActionHead, step: int, obs: Tensor, logits: Tensor, noise: Tensor) -> Tensor:
@@ -39,12 +34,3 @@ class EpsilonGreedy:
 
     def importance(self, logp: Tensor) -> None:
         """Return None: what is replayed needs no correction."""
-
-    def state(self) -> list[NDArray[Any]]:
-        """Return the generators' states."""
-        return [generator.get_state().numpy() for generator in self._generators]
-
-    def restore(self, state: list[NDArray[Any]]) -> None:
-        """Go on from :meth:`state`'s result."""
-        for generator, saved in zip(self._generators, state, strict=True):
-            generator.set_state(torch.from_numpy(saved))

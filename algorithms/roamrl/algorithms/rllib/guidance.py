@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,9 +9,10 @@ from torch import Tensor
 
 from roamrl.algorithms.population.distributions import ActionHead
 from roamrl.algorithms.population.teachers import Teachers
+from roamrl.algorithms.rllib.step_draws import StepDraws
 
 
-class Guidance:
+class Guidance(StepDraws):
     """Decides who acts, and remembers with which probability what was done would have been done.
 
     A step's action is drawn from mu = (1 - g) pi + g mean_i pi_i over the teachers i: with probability g one of them,
@@ -22,7 +21,7 @@ class Guidance:
 
     def __init__(self, teachers: Teachers, generators: list[torch.Generator]) -> None:
         self._teachers = teachers
-        self._generators = generators
+        super().__init__(generators)
         self._share = torch.zeros(teachers.members)
         self._draws = torch.zeros(0)
         self._mixture: list[Tensor] = []
@@ -39,10 +38,7 @@ class Guidance:
         self._mixture = []
         if not bool((self._share > 0).any()):
             return False
-        draws = torch.empty(len(self._generators), length, envs_per_member)
-        for own, generator in zip(draws, self._generators, strict=True):
-            own.uniform_(generator=generator)
-        self._draws = draws.transpose(0, 1)
+        self._draws = self.draw(length, envs_per_member)
         return True
 
     def act(self, head: ActionHead, step: int, obs: Tensor, logits: Tensor, noise: Tensor) -> Tensor:
@@ -72,12 +68,3 @@ class Guidance:
     def importance(self, logp: Tensor) -> NDArray[np.float32]:
         """Return min(1, pi / mu) of the rollout's actions, given log pi of them, [T, P, B]."""
         return (logp - torch.stack(self._mixture)).clamp(max=0.0).exp().numpy()
-
-    def state(self) -> list[NDArray[Any]]:
-        """Return the generators' states."""
-        return [generator.get_state().numpy() for generator in self._generators]
-
-    def restore(self, state: list[NDArray[Any]]) -> None:
-        """Go on from :meth:`state`'s result."""
-        for generator, saved in zip(self._generators, state, strict=True):
-            generator.set_state(torch.from_numpy(saved))

@@ -56,6 +56,7 @@ class BatchedEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]], ABC
         self._rewards = np.zeros(self.num_envs, np.float64)
         self._terminated = np.zeros(self.num_envs, np.bool_)
         self._truncated = np.zeros(self.num_envs, np.bool_)
+        self._durations: NDArray[np.float64] | None = None
         self._measures: dict[str, NDArray[np.float64]] = {}
         self._seeds = placement.seeds.astype(np.int64, copy=True)
         self._episodes = np.full(self.num_envs, -1, np.int64)
@@ -107,9 +108,28 @@ class BatchedEnv(VectorEnv[NDArray[np.float32], NDArray[Any], NDArray[Any]], ABC
         raise InputError("no reward parts are kept; call keep_reward_parts() before stepping")
 
     @property
+    def durations(self) -> NDArray[np.float64] | None:
+        """Lengths of the last step in the units of the discount, [N]; None where every step is one unit long.
+
+        A family whose decisions lie unevenly in time (a semi-Markov decision process) writes ``_durations``: what
+        follows a step of length t is discounted by gamma^t.
+        """
+        return None if self._durations is None else self._durations.copy()
+
+    @property
     def placement(self) -> Placement:
         """Seeds, indices and pools of the rows."""
         return self._placement
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The distinct tasks of all rows."""
+        return self._tasks
+
+    @property
+    def task_rows(self) -> NDArray[np.int64]:
+        """Which of :attr:`tasks` each row is playing, [N]."""
+        return self._task_rows.copy()
 
     def current_tasks(self) -> list[Task]:
         """Return the task each row is playing, [N]."""

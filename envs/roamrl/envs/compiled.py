@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +18,14 @@ _OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"
 # loops pass about took twice the time of everything else.
 
 
-def _sources() -> str:
-    """Return a hash of all code that can end in a compiled function."""
+@cache
+def sources_of(module: str) -> str:
+    """Return a hash of all code that can end in a compiled function of a module: its folder's, and what all share."""
     here = Path(__file__).parent
-    files = [here / f"{name}.py" for name in ("compiled", "elementary", "streams")]
-    files += [*here.glob("radio/*.py"), *here.glob("slicing/*.py")]
+    own = Path(str(sys.modules[module].__file__)).parent
+    files = {here / f"{name}.py" for name in ("compiled", "elementary", "streams")}
+    files |= {*here.glob("radio/*.py"), *(own.glob("*.py") if own != here else ())}
     return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()
-
-
-SOURCES = _sources()
 
 
 def compiled(function: Compiled) -> Compiled:
@@ -44,6 +45,7 @@ def _keyed(dispatcher: Any) -> Compiled:
     a column of ``lanes`` and the old one would go on being read.
     """
     index_key = dispatcher._cache._index_key
-    dispatcher._cache._index_key = lambda signature, codegen: (*index_key(signature, codegen), SOURCES)
+    sources = sources_of(dispatcher.py_func.__module__)
+    dispatcher._cache._index_key = lambda signature, codegen: (*index_key(signature, codegen), sources)
     result: Compiled = dispatcher
     return result

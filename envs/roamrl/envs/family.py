@@ -22,6 +22,7 @@ from roamrl.envs.reward import RewardParts
 from roamrl.envs.scalar import ScalarEnv
 from roamrl.envs.split import Split
 from roamrl.envs.task import Task
+from roamrl.envs.tuned_reference import TunedReference
 
 
 class Family(ABC):
@@ -80,14 +81,30 @@ class Family(ABC):
 
     def sources(self, config: Mapping[str, JSON]) -> str:
         """Return what identifies the code that returns depend on; cached returns of references hold as long as it."""
-        from roamrl.envs.compiled import SOURCES
+        from roamrl.envs.compiled import sources_of
 
-        return SOURCES
+        return sources_of(type(self).__module__)
 
     def reward_parts(self, config: Mapping[str, JSON]) -> RewardParts | None:
         """Return the parts of the reward where it is a weighed sum of some; None otherwise.
 
         Environments of a family that has parts implement :meth:`~roamrl.envs.batched.BatchedEnv.keep_reward_parts`.
+        """
+        return None
+
+    def tuned_classical(self, task: Task, episodes: int, seed: int) -> TunedReference | None:
+        """Return the classical policy with its few numbers tuned on episodes of one task: an arm of few samples.
+
+        All candidates together play no more than ``episodes`` episodes. With too few for a search its numbers are those
+        that were tuned on ``val``, and so they are with none.
+
+        Args:
+            task: The task.
+            episodes: Most episodes of the task to play.
+            seed: Seed of their streams and of the search; never the evaluation's.
+
+        Returns:
+            None where the family has no classical policy with numbers to tune, as by default.
         """
         return None
 

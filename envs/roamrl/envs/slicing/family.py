@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from gymnasium import spaces
@@ -23,6 +23,7 @@ from roamrl.envs.slicing.env import MEASURES, SlicingEnv, action_space, observat
 from roamrl.envs.slicing.features import task_features
 from roamrl.envs.split import Split
 from roamrl.envs.task import Task
+from roamrl.envs.tuned_reference import TunedReference
 
 
 class SlicingFamily(Family):
@@ -72,6 +73,17 @@ class SlicingFamily(Family):
         """Return the slices' satisfactions, which the weights of the SLA weigh (they sum to one)."""
         full = read_config(config)
         return RewardParts(full.slices, weights_at(full))
+
+    def tuned_classical(self, task: Task, episodes: int, seed: int) -> TunedReference:
+        """Return the demand-proportional policy with its gains tuned on a task, each episode of which is played once.
+
+        Below :data:`~roamrl.envs.slicing.tuning_on_target.LEAST_EPISODES` they stay what was tuned on ``val``.
+        """
+        from roamrl.envs.slicing.references import Demand
+        from roamrl.envs.slicing.tuning_on_target import tune_demand_on_target
+
+        start = cast(Demand, self.reference(task.config, "classical")).gains
+        return tune_demand_on_target(self, task, start, episodes, seed)
 
     def features(self, task: Task) -> NDArray[np.float64]:
         """Return a task's context as numbers of about one, [D]."""

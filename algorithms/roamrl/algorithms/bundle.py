@@ -10,8 +10,10 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from roamrl.algorithms.extras import Extras
 from roamrl.algorithms.space_codec import space_from_json, space_to_json
 from roamrl.envs.canonical import plain
+from roamrl.envs.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -23,20 +25,32 @@ class ModuleSpec:
         observation_space: Space of one observation.
         action_space: Space of one action.
         model: The kind's own settings (hidden sizes, activation, ..), JSON values.
+        extras: What the module reads beside the observation.
     """
 
     kind: str
     observation_space: spaces.Space[Any]
     action_space: spaces.Space[Any]
     model: Mapping[str, Any] = field(default_factory=dict)
+    extras: Extras = field(default_factory=Extras)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of what the module reads at a step: the observation with the extras at its last axis."""
+        shape = self.observation_space.shape
+        if not shape:
+            raise InputError(f"policies read observations with at least one axis, got {self.observation_space!r}")
+        return (*shape[:-1], shape[-1] + self.extras.columns)
 
     def to_json(self) -> dict[str, Any]:
         """Return the spec as plain JSON values, tuples as lists, so that equal specs have equal forms."""
+        extras = self.extras.to_json()
         return {
             "kind": self.kind,
             "observation_space": space_to_json(self.observation_space),
             "action_space": space_to_json(self.action_space),
             "model": plain(self.model),
+            **({"extras": extras} if extras else {}),
         }
 
     @classmethod
@@ -51,6 +65,7 @@ class ModuleSpec:
             space_from_json(value["observation_space"]),
             space_from_json(value["action_space"]),
             dict(value["model"]),
+            Extras.from_json(value.get("extras", {})),
         )
 
 

@@ -12,8 +12,8 @@ from typing import ClassVar
 from roamrl.algorithms.bundle import ModuleSpec
 from roamrl.algorithms.learner_spec import AlgorithmName
 from roamrl.algorithms.scratch import Scratch
+from roamrl.algorithms.strategy import Setting
 from roamrl.algorithms.transfer.action_values import action_value_module
-from roamrl.envs.reward import RewardParts
 
 
 class DQN(Scratch):
@@ -24,6 +24,6 @@ class DQN(Scratch):
     paper = "van Hasselt et al., Deep Reinforcement Learning with Double Q-learning, AAAI 2016"
     algorithm: ClassVar[AlgorithmName] = "dqn"
 
-    def module(self, base: ModuleSpec, parts: RewardParts | None, sources: int) -> ModuleSpec:
+    def module(self, base: ModuleSpec, setting: Setting) -> ModuleSpec:
         """Return a module of action values."""
         return action_value_module(self.name, base)

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from roamrl.algorithms.bundle import ModuleSpec, PolicyBundle
+from roamrl.algorithms.meta_learning import InnerRule, MetaSettings, check_meta
 from roamrl.algorithms.teaching import Fade, Teaching
 from roamrl.envs.errors import InputError
 from roamrl.envs.task import Task
 
 Layers = Literal["all", "trunk"]
+Learned = Literal["all", "code"]
+TaskGradientUse = Literal["none", "measure", "project"]
 AlgorithmName = Literal["ppo", "dqn"]
 
 
@@ -89,6 +92,9 @@ class MemberSpec:
         max_grad_norm: Bound on the member's own gradient norm.
         teaching: Teachers that act for it or are imitated by it; None for none.
         experts: Finished policies whose values its module compares with its own (module kind ``q`` with room for them).
+        meta: How it learns to adapt, or adapts as it learned to; None for plain learning.
+        learned: What learns: everything that is not frozen, or the code of the task alone (module kind ``conditioned``
+            with embeddings).
     """
 
     seed: int
@@ -102,6 +108,8 @@ class MemberSpec:
     max_grad_norm: float = 0.5
     teaching: Teaching | None = None
     experts: tuple[PolicyBundle, ...] = ()
+    meta: MetaSettings | None = None
+    learned: Learned = "all"
 
 
 @dataclass(frozen=True)
@@ -139,6 +147,8 @@ class LearnerSpec:
         dqn: Shared settings of Q-learning, with ``algorithm`` dqn.
         snapshots: Iterations after which all members' weights are kept (0: before learning), increasing.
         algorithm: Name of the learning algorithm.
+        task_gradients: What is done with the gradients of each task of a member's pool: nothing; once an iteration
+            their conflict is measured; in every update conflicts are projected away.
     """
 
     module: ModuleSpec
@@ -148,6 +158,7 @@ class LearnerSpec:
     snapshots: tuple[int, ...] = ()
     algorithm: AlgorithmName = "ppo"
     dqn: DQNSettings | None = None
+    task_gradients: TaskGradientUse = "none"
 
     def __post_init__(self) -> None:
         if not self.members or not self.phases:
@@ -160,11 +171,27 @@ class LearnerSpec:
                 f"algorithm {self.algorithm!r} with module kind {self.module.kind!r}: 'dqn' goes with DQN settings and "
                 "the kind 'q', 'ppo' with neither"
             )
+        check_meta(self)
 
     @property
     def gamma(self) -> float:
         """Discount a step."""
         return self.ppo.gamma if self.dqn is None else self.dqn.gamma
+
+    @property
+    def meta(self) -> MetaSettings | None:
+        """How the members learn to adapt, or adapt as they learned to; None for plain learning."""
+        return self.members[0].meta
+
+    @property
+    def learns_to_adapt(self) -> bool:
+        """Whether the members learn to adapt: policies adapted to tasks drawn for them play in their place."""
+        return self.meta is not None and not isinstance(self.meta, InnerRule)
+
+    @property
+    def policies_per_member(self) -> int:
+        """Policies that play for a member: one for each task drawn where it learns to adapt, else its own."""
+        return 1 if self.meta is None or isinstance(self.meta, InnerRule) else self.meta.tasks
 
     @property
     def iterations(self) -> int:

@@ -9,12 +9,31 @@ from importlib.metadata import entry_points
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from roamrl.algorithms.bundle import ModuleSpec, PolicyBundle
-from roamrl.algorithms.learner_spec import AlgorithmName, MemberSpec
+from roamrl.algorithms.learner_spec import AlgorithmName, MemberSpec, TaskGradientUse
 from roamrl.envs.errors import InputError, unknown_name
 from roamrl.envs.reward import RewardParts
 from roamrl.envs.task import Task
 
 PretrainOn = Literal["nothing", "sources", "targets"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a learner finds: what its module may have to be built for.
+
+    Attributes:
+        tasks: Tasks in its pool; 1 where it meets a target.
+        contexts: Numbers in a task's context as ``Family.features`` tells it.
+        parts: What the family's reward weighs, if it weighs parts.
+        sources: Policies a member draws on; 0 while it trains on its own.
+        adapting: Whether it meets a target.
+    """
+
+    tasks: int = 1
+    contexts: int = 0
+    parts: RewardParts | None = None
+    sources: int = 0
+    adapting: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,7 +57,11 @@ class Strategy(ABC, Generic[C]):
         config_class: Its config.
         pretrains_on: Whose tasks :meth:`pretrain` gets: nobody's, the source tasks, or the targets themselves.
         adapts: Whether it learns on the target within the adaptation budget.
+        in_context: Whether its policies adapt on the target by what they carry from episode to episode, learning
+            nothing there.
         algorithm: What its learners learn by.
+        consolidates: Whether one more policy is made of the pretrained ones before any target is met.
+        task_gradients: What its pretraining does with the gradients of each task.
     """
 
     name: ClassVar[str]
@@ -47,18 +70,20 @@ class Strategy(ABC, Generic[C]):
     config_class: ClassVar[type[StrategyConfig]]
     pretrains_on: ClassVar[PretrainOn]
     adapts: ClassVar[bool] = True
+    in_context: ClassVar[bool] = False
     algorithm: ClassVar[AlgorithmName] = "ppo"
+    consolidates: ClassVar[bool] = False
+    task_gradients: ClassVar[TaskGradientUse] = "none"
 
     def __init__(self, config: C) -> None:
         self.config = config
 
-    def module(self, base: ModuleSpec, parts: RewardParts | None, sources: int) -> ModuleSpec:
+    def module(self, base: ModuleSpec, setting: Setting) -> ModuleSpec:
         """Return the module of its learners; the study's own by default.
 
         Args:
             base: The study's module on the family's spaces.
-            parts: What the family's reward weighs, if it weighs parts.
-            sources: Policies a member draws on; 0 while pretraining.
+            setting: What the learners find.
 
         Raises:
             InputError: If the strategy cannot work with these spaces or this reward.
@@ -73,6 +98,16 @@ class Strategy(ABC, Generic[C]):
             base: Seed and step sizes to build on.
         """
         return ()
+
+    def consolidate(self, tasks: Sequence[Task], experts: Sequence[PolicyBundle], base: MemberSpec) -> MemberSpec:
+        """Return the member that becomes the one policy, for strategies that ``consolidate``.
+
+        Args:
+            tasks: Source tasks.
+            experts: The pretrained policy of each task, in their order.
+            base: Seed and step sizes to build on.
+        """
+        raise InputError(f"strategy {self.name!r} makes no one policy of those it trains")
 
     @abstractmethod
     def adapt(self, target: Task, sources: Sequence[PolicyBundle], base: MemberSpec) -> MemberSpec:

@@ -54,6 +54,8 @@ class Teaching:
     Attributes:
         teachers: Finished policies on the member's own observation and action spaces; their modules may be of another
             size than the member's.
+        by_task: Whether teacher i knows the i-th task of the member's pool, and is listened to there alone; otherwise
+            all are, evenly.
         guide: Probability that a step's action is a teacher's (a teacher drawn evenly), within 0..1.
         imitate: Weight of the cross-entropy H(teachers' policy || member's policy) in the loss.
         reinforce_from: Environment steps before which the member only imitates: the policy's part of the
@@ -64,11 +66,14 @@ class Teaching:
     guide: Fade = Fade()
     imitate: Fade = Fade()
     reinforce_from: int = 0
+    by_task: bool = False
 
     def __post_init__(self) -> None:
         if not self.teachers:
             raise InputError("teaching needs at least one teacher")
         if max(self.guide.start, self.guide.end) > 1:
             raise InputError(f"the probability that a teacher acts lies within 0..1, got {self.guide}")
+        if self.by_task and max(self.guide.start, self.guide.end) > 0:
+            raise InputError("teachers by task are imitated and do not act: leave 'guide' at 0")
         if self.reinforce_from < 0:
             raise InputError(f"reinforce_from counts environment steps, got {self.reinforce_from}")

@@ -51,7 +51,7 @@ def test_constant_reward_without_a_critic_is_a_geometric_sum():
 @pytest.fixture
 def module(discrete):
     module = build_module(discrete, [1, 2])
-    module.observe_returns(torch.tensor([[3.0, 7.0], [-1.0, 1.0]]))
+    module.observe_returns(torch.tensor([[3.0, 7.0], [-1.0, 1.0]]), torch.zeros(2, 2, 3))
     return module
 
 

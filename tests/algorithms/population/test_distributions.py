@@ -75,7 +75,7 @@ def test_environments_get_their_own_numbers():
     assert clipped.dtype == np.float64
 
 
-@pytest.mark.parametrize("space", [spaces.MultiBinary(3), spaces.Box(0, 5, (2,), np.int64)])
+@pytest.mark.parametrize("space", [spaces.MultiDiscrete([2, 3]), spaces.Box(0, 5, (2,), np.int64)])
 def test_spaces_without_a_distribution_are_refused(space):
     with pytest.raises(InputError, match="no action distribution"):
         action_head(space)

@@ -113,17 +113,17 @@ def test_values_are_in_units_of_return():
     module = build_module(make_spec(), [1])
     obs = torch.randn(1, 4, 2, 3)
     raw = module.values(obs)
-    module.observe_returns(torch.tensor([[10.0, 30.0]]))
+    module.observe_returns(torch.tensor([[10.0, 30.0]]), obs[:, :2])
     torch.testing.assert_close(module.values(obs), raw * 10.0 + 20.0)
     torch.testing.assert_close(module.forward(obs)[1], module.values(obs))
-    torch.testing.assert_close(module.standardise_returns(torch.tensor([[30.0]])), torch.tensor([[1.0]]))
+    torch.testing.assert_close(module.standardise_returns(torch.tensor([[30.0]]), obs[:, :1]), torch.tensor([[1.0]]))
 
 
-@pytest.mark.parametrize("space", [spaces.Discrete(5), spaces.Box(-1.0, 1.0, (2,))])
+@pytest.mark.parametrize("space", [spaces.Discrete(5), spaces.Box(-1.0, 1.0, (2,)), spaces.MultiBinary(4)])
 def test_a_policy_acts_the_same_out_of_a_bundle(space):
     module = build_module(make_spec(space), [1, 2])
     module.observe(torch.randn(2, 50, 2, 3) * 3)
-    module.observe_returns(torch.randn(2, 50))
+    module.observe_returns(torch.randn(2, 50), torch.zeros(2, 50, 2, 3))
     bundle = to_bundle(module, 1)
     spec = ModuleSpec.from_json(json.loads(json.dumps(bundle.spec.to_json())))
     again = from_bundles([PolicyBundle(spec, bundle.arrays)] * 2)
@@ -136,7 +136,7 @@ def test_a_policy_acts_the_same_out_of_a_bundle(space):
 def test_the_trunk_is_all_but_output_layers_and_return_statistics():
     source, module = build_module(make_spec(spaces.Discrete(9)), [1]), build_module(make_spec(), [2])
     source.observe(torch.randn(1, 50, 2, 3) * 3)
-    source.observe_returns(torch.randn(1, 50) * 7)
+    source.observe_returns(torch.randn(1, 50) * 7, torch.zeros(1, 50, 2, 3))
     before, given = module.member_state(0), source.member_state(0)
     module.load_member_state(0, given, "trunk")
     after = module.member_state(0)
@@ -177,7 +177,7 @@ def test_a_policy_that_does_not_fit_is_refused_and_changes_nothing(change, messa
         (make_spec(activation="tanhh"), "did you mean 'tanh'"),
         (make_spec(hiden=[8]), "did you mean 'hidden'"),
         (make_spec(normalise=1), "true or false"),
-        (make_spec(spaces.MultiBinary(4)), "no action distribution"),
+        (make_spec(spaces.MultiDiscrete([2, 3])), "no action distribution"),
         (ModuleSpec("mlpp", spaces.Box(-1, 1, (2,)), spaces.Discrete(2)), "did you mean 'mlp'"),
         (ModuleSpec("mlp", spaces.Discrete(3), spaces.Discrete(2)), "Box observations"),
     ],

@@ -18,6 +18,8 @@ SPACES = [
     spaces.MultiBinary([2, 3]),
     spaces.Box(-np.inf, np.inf, (4,), np.float32),
     spaces.Box(0, 255, (2, 3), np.uint8),
+    spaces.Box(-np.inf, np.inf, (40, 42), np.float32),
+    spaces.Box(np.zeros((3, 2), np.float32), np.array([[1.0, np.inf]] * 3, np.float32)),
     spaces.Box(np.array([0.1, -np.inf], np.float32), np.array([np.inf, 2.7], np.float32)),
     spaces.Box(-(2**62), 2**62 + 1, (2,), np.int64),
     spaces.Box(-1e-30, 1.0, (), np.float64),

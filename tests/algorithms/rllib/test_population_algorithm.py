@@ -211,7 +211,7 @@ def test_rllibs_own_loss_hook_gives_the_engines_loss(local_ray, toy_learner):
         batch.actions,
         batch.logp,
         batch.advantages,
-        learner.stacked.standardise_returns(batch.returns),
+        learner.stacked.standardise_returns(batch.returns, batch.obs),
     )
     member = learner.spec.members[0]
     clip, entropy = torch.full((2,), member.clip), torch.full((2,), member.entropy_coeff)

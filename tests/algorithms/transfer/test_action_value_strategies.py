@@ -14,7 +14,7 @@ from roamrl.algorithms.learner_spec import DQNSettings, LearnerSpec, MemberSpec,
 from roamrl.algorithms.population.acting import StackedPolicy
 from roamrl.algorithms.population.members import start_population
 from roamrl.algorithms.population.modules.build import build_module, to_bundle
-from roamrl.algorithms.strategy import make_strategy
+from roamrl.algorithms.strategy import Setting, make_strategy
 from roamrl.envs.errors import InputError
 from roamrl.envs.reward import RewardParts
 from roamrl.envs.task import Task
@@ -29,7 +29,7 @@ BASE = MemberSpec(seed=7, lr=0.5)
 
 def start(strategy_name, experts, **settings):
     strategy = make_strategy(strategy_name, settings)
-    module = strategy.module(STUDY, PARTS, len(experts))
+    module = strategy.module(STUDY, Setting(parts=PARTS, sources=len(experts)))
     member = strategy.adapt(TASKS[0], experts, BASE)
     spec = LearnerSpec(module, (member,), (Phase(1, 1, 1),), algorithm=strategy.algorithm, dqn=DQNSettings())
     return start_population(spec)[0]
@@ -37,7 +37,7 @@ def start(strategy_name, experts, **settings):
 
 def expert(strategy_name, seed, head_bias):
     """An expert whose values are the given ones everywhere."""
-    spec = make_strategy(strategy_name, {}).module(STUDY, PARTS, 0)
+    spec = make_strategy(strategy_name, {}).module(STUDY, Setting(parts=PARTS))
     bundle = to_bundle(build_module(spec, [seed]), 0)
     arrays = {**bundle.arrays, "q.head.weight": np.zeros_like(bundle.arrays["q.head.weight"])}
     return replace(bundle, arrays={**arrays, "q.head.bias": np.asarray(head_bias, np.float32).ravel()})
@@ -45,7 +45,7 @@ def expert(strategy_name, seed, head_bias):
 
 def test_dqn_starts_fresh_on_action_values() -> None:
     strategy = make_strategy("dqn", {})
-    module = strategy.module(STUDY, None, 0)
+    module = strategy.module(STUDY, Setting())
     assert (module.kind, dict(module.model)) == ("q", {"hidden": [8]})
     assert strategy.algorithm == "dqn"
     assert strategy.adapt(TASKS[0], [], BASE).initial is None
@@ -90,20 +90,20 @@ def test_the_learners_own_network_starts_as_the_first_expert_if_asked(name: str)
 def test_continuous_actions_are_refused(name: str) -> None:
     continuous = replace(STUDY, action_space=spaces.Box(-1, 1, (2,)))
     with pytest.raises(InputError, match="needs discrete ones"):
-        make_strategy(name, {}).module(continuous, PARTS, 0)
+        make_strategy(name, {}).module(continuous, Setting(parts=PARTS))
 
 
 def test_gpi_needs_parts_and_their_weights() -> None:
     with pytest.raises(InputError, match="this family has none"):
-        make_strategy("gpi", {}).module(STUDY, None, 0)
+        make_strategy("gpi", {}).module(STUDY, Setting())
     with pytest.raises(InputError, match="hides them here"):
-        make_strategy("gpi", {}).module(STUDY, replace(PARTS, weights_at=None), 0)
+        make_strategy("gpi", {}).module(STUDY, Setting(parts=replace(PARTS, weights_at=None)))
 
 
 def test_experts_need_room() -> None:
     bundle = expert("max_q", 1, [0.0, 0.0, 0.0])
     spec = LearnerSpec(
-        make_strategy("max_q", {}).module(STUDY, None, 2),
+        make_strategy("max_q", {}).module(STUDY, Setting(sources=2)),
         (replace(BASE, experts=(bundle,)),),
         (Phase(1, 1, 1),),
         algorithm="dqn",

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from roamrl.algorithms.learner_spec import PPOSettings
+from roamrl.algorithms.population.modules.memory import MemoryModule
 from roamrl.algorithms.population.modules.stacked import StackedModule
-from roamrl.algorithms.population.rollout import Rollout
+from roamrl.algorithms.population.rollout import Rollout, padded_finals
+from roamrl.algorithms.population.sequences import Recurrence, by_sequence, memory_values
 from roamrl.algorithms.population.teachers import Teachers
 
 _EPSILON = 1e-8
@@ -20,7 +22,7 @@ _EPSILON = 1e-8
 
 @dataclass(frozen=True)
 class Batch:
-    """The rows of each member, in the order of (step, sub-environment).
+    """The rows of each member, in the order of (step, sub-environment); with memory, of (sub-environment, step).
 
     Attributes:
         obs: [P, N, *O] float32, as the environment gave them.
@@ -31,6 +33,8 @@ class Batch:
         returns: Targets of the critic in units of return, [P, N].
         values: The critic's values before learning, in units of return, [P, N].
         imitation: What the members' policies shall become on these observations, [P, N, K]; None without teachers.
+        tasks: Number of each row's task in the member's pool, [P, N] int64; None without tasks.
+        recurrence: How the rows are sequences, for modules with memory; None without.
     """
 
     obs: Tensor
@@ -40,11 +44,18 @@ class Batch:
     returns: Tensor
     values: Tensor
     imitation: Tensor | None = None
+    tasks: Tensor | None = None
+    recurrence: Recurrence | None = None
 
     @property
     def rows(self) -> int:
         """Rows a member has, N."""
         return self.logp.shape[1]
+
+    @property
+    def sequence_length(self) -> int:
+        """Rows that stay together in minibatches: the steps of a sequence, 1 without memory."""
+        return 1 if self.recurrence is None else self.recurrence.length
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch on a device."""
@@ -60,8 +71,13 @@ def build_batch(module: StackedModule, rollout: Rollout, ppo: PPOSettings, teach
     running from the observation after the last step. Teachers, if given, say what to imitate on every observation.
     """
     device = module.weights.device
-    obs = torch.from_numpy(_member_major(rollout.obs)).to(device)
-    values, next_values = _values(module, obs, rollout)
+    in_rows = by_sequence if isinstance(module, MemoryModule) else _member_major
+    obs = torch.from_numpy(in_rows(rollout.obs)).to(device)
+    recurrence = None
+    if isinstance(module, MemoryModule):
+        values, next_values, recurrence = memory_values(module, obs, rollout)
+    else:
+        values, next_values = _values(module, obs, rollout)
     advantages = generalised_advantages(
         rollout.rewards,
         values,
@@ -80,9 +96,12 @@ def build_batch(module: StackedModule, rollout: Rollout, ppo: PPOSettings, teach
         "returns": weighted + values,
         "values": values,
     }
-    columns = {name: torch.from_numpy(_member_major(array)).to(device) for name, array in flat.items()}
-    columns["advantages"] = _normalised(columns["advantages"], rollout)
-    return Batch(obs=obs, imitation=None if teachers is None else teachers.target(obs), **columns)
+    columns = {name: torch.from_numpy(in_rows(array)).to(device) for name, array in flat.items()}
+    importance = None if rollout.importance is None else torch.from_numpy(in_rows(rollout.importance)).to(device)
+    columns["advantages"] = _normalised(columns["advantages"], importance)
+    tasks = None if rollout.tasks is None else torch.from_numpy(in_rows(rollout.tasks)).to(device)
+    imitation = None if teachers is None else teachers.target(obs, tasks)
+    return Batch(obs=obs, imitation=imitation, tasks=tasks, recurrence=recurrence, **columns)
 
 
 def generalised_advantages(
@@ -127,7 +146,7 @@ def _values(module: StackedModule, obs: Tensor, rollout: Rollout) -> tuple[NDArr
     """Return the values of all observations and of what followed them, both [T, P, B]."""
     steps, members, envs = rollout.rewards.shape
     last = torch.from_numpy(np.ascontiguousarray(rollout.last_obs)).to(obs.device)
-    finals, places = _padded_finals(rollout)
+    finals, places = padded_finals(rollout)
     with torch.inference_mode():
         now = _in_blocks(module, obs)
         after = _in_blocks(module, torch.cat([last, torch.from_numpy(finals).to(obs.device)], dim=1))
@@ -149,30 +168,17 @@ VALUE_BLOCK = 4096
 """Rows of all members that are valued at once."""
 
 
-def _padded_finals(rollout: Rollout) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return final observations as [P, most a member has, *O] and the place of each in its member's row."""
-    member = rollout.final_at[:, 1]
-    counts = np.bincount(member, minlength=rollout.members)
-    order = np.argsort(member, kind="stable")
-    places = np.empty(len(member), np.int64)
-    places[order] = np.arange(len(member)) - np.repeat(np.cumsum(counts) - counts, counts)
-    padded = np.zeros((rollout.members, counts.max(), *rollout.last_obs.shape[2:]), np.float32)
-    padded[member, places] = rollout.final_obs
-    return padded, places
-
-
 def _member_major(array: NDArray[Any]) -> NDArray[Any]:
     """Turn [T, P, B, ..] into [P, T * B, ..]."""
     steps, members, envs = array.shape[:3]
     return np.ascontiguousarray(array.swapaxes(0, 1)).reshape(members, steps * envs, *array.shape[3:])
 
 
-def _normalised(advantages: Tensor, rollout: Rollout) -> Tensor:
-    """Standardise advantages [P, N]; where teachers acted, rows count and come out by their importance."""
-    if rollout.importance is None:
+def _normalised(advantages: Tensor, importance: Tensor | None) -> Tensor:
+    """Standardise advantages [P, N]; where teachers acted, rows count and come out by their importance [P, N]."""
+    if importance is None:
         var, mean = torch.var_mean(advantages, dim=1, correction=0, keepdim=True)
         return (advantages - mean) / (var.sqrt() + _EPSILON)
-    importance = torch.from_numpy(_member_major(rollout.importance)).to(advantages.device)
     share = importance / importance.sum(dim=1, keepdim=True).clamp(min=_EPSILON)
     mean = (share * advantages).sum(dim=1, keepdim=True)
     var = (share * (advantages - mean).square()).sum(dim=1, keepdim=True)

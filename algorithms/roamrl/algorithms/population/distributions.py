@@ -16,11 +16,15 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.nn import functional
 
 from roamrl.envs.errors import InputError
 
 _LOG_TWO_PI = math.log(2.0 * math.pi)
 _SMALLEST_LOG_STD, _LARGEST_LOG_STD = -10.0, 2.0
+
+NEVER = -1e4
+"""The logit of a choice that is never made: its probability, exp(-10^4), is 0 in float32 and float64."""
 
 
 class ActionHead(ABC):
@@ -229,14 +233,108 @@ class GaussianHead(ActionHead):
         return actions.reshape(*actions.shape[:-1], *self.action_shape)
 
 
+class BernoulliHead(ActionHead):
+    """n independent choices, each made with probability sigma(logit): one action for all entities of a cell.
+
+    Log-probabilities, entropies and cross-entropies are sums over the choices. A choice whose logit is :data:`NEVER`
+    is never made and adds exactly 0 to each of them and to their gradients, so that entities which are absent need no
+    mask.
+    """
+
+    def __init__(self, space: spaces.MultiBinary) -> None:
+        self.outputs = self.noise_size = math.prod(space.shape)
+        self.log_stds = 0
+        self.action_shape = tuple(space.shape)
+        self.action_dtype = torch.int8
+
+    def draw_noise(self, out: Tensor, generator: torch.Generator) -> None:
+        """Fill a tensor with noise that is uniform in [0, 1)."""
+        out.uniform_(generator=generator)
+
+    def sample(self, logits: Tensor, noise: Tensor) -> Tensor:
+        """Return 1 where the noise lies below sigma(logit), else 0."""
+        return self._shaped(noise < torch.sigmoid(logits))
+
+    def greedy(self, logits: Tensor) -> Tensor:
+        """Return 1 where the logit is positive, else 0."""
+        return self._shaped(logits > 0.0)
+
+    def log_prob_and_entropy(self, logits: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return sum_e log sigma(s_e z_e) with s = 1 for a choice made and -1 otherwise, and the sum of entropies."""
+        result: tuple[Tensor, Tensor] = _BernoulliLogProbAndEntropy.apply(logits, self._made(logits, actions))
+        return result
+
+    def differentiable_log_prob_and_entropy(self, logits: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the same without the gradient written out."""
+        made, left = functional.logsigmoid(logits), functional.logsigmoid(-logits)
+        entropy = -(torch.sigmoid(logits) * made + torch.sigmoid(-logits) * left).sum(dim=-1)
+        return torch.where(self._made(logits, actions), made, left).sum(dim=-1), entropy
+
+    def log_prob(self, logits: Tensor, actions: Tensor) -> Tensor:
+        """Return the log-probability of all choices together."""
+        return functional.logsigmoid(torch.where(self._made(logits, actions), logits, -logits)).sum(dim=-1)
+
+    def imitation_target(self, logits: Tensor) -> Tensor:
+        """Return the mixture's probability of each choice, [P, N, n].
+
+        The mixture's choices are not independent; but since log pi is a sum over them, the cross-entropy depends on
+        these probabilities alone.
+        """
+        return torch.sigmoid(logits).mean(dim=1)
+
+    def cross_entropy(self, target: Tensor, logits: Tensor) -> Tensor:
+        """Return -sum_e target_e log sigma(z_e) + (1 - target_e) log sigma(-z_e)."""
+        made, left = functional.logsigmoid(logits), functional.logsigmoid(-logits)
+        return -(target * made + (1.0 - target) * left).sum(dim=-1)
+
+    def to_env(self, actions: NDArray[Any]) -> NDArray[Any]:
+        """Return the choices as the space has them: 0 and 1, int8."""
+        return actions.astype(np.int8, copy=False)
+
+    def _made(self, logits: Tensor, actions: Tensor) -> Tensor:
+        return actions.reshape(logits.shape) > 0
+
+    def _shaped(self, made: Tensor) -> Tensor:
+        return made.to(self.action_dtype).reshape(*made.shape[:-1], *self.action_shape)
+
+
+class _BernoulliLogProbAndEntropy(torch.autograd.Function):
+    """Log-probabilities and entropies of choices with logits [P, N, n], summed over n, with the gradient written out.
+
+    With p = sigma(z), made a and u = exp(-|z|): log sigma(-|z|) = -|z| - log(1 + u), so that log-probability and
+    entropy log(1 + u) + |z| u / (1 + u) lose no digits however large |z| is. d log-prob / dz = a - p,
+    dH / dz = -z p (1 - p).
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, logits: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
+        size = logits.abs()
+        rare = torch.exp(-size)
+        common = torch.log1p(rare)
+        odds = rare / (1.0 + rare)
+        ctx.save_for_backward(logits, made, odds)
+        log_prob = torch.where(made, logits, -logits).clamp(max=0.0) - common
+        return log_prob.sum(dim=-1), (common + size * odds).sum(dim=-1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_log_prob: Tensor, of_entropy: Tensor) -> tuple[Tensor, None]:
+        logits, made, odds = ctx.saved_tensors
+        probability = torch.where(logits > 0.0, 1.0 - odds, odds)
+        towards = (made.to(logits.dtype) - probability) * of_log_prob[..., None]
+        return towards - logits * odds * (1.0 - odds) * of_entropy[..., None], None
+
+
 def action_head(space: spaces.Space[Any]) -> ActionHead:
     """Return the distribution that fits an action space.
 
     Raises:
-        InputError: If the space is neither Discrete nor a floating Box.
+        InputError: If the space is none of Discrete, MultiBinary and a floating Box.
     """
     if isinstance(space, spaces.Discrete):
         return CategoricalHead(space)
     if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating) and math.prod(space.shape) > 0:
         return GaussianHead(space)
-    raise InputError(f"no action distribution for {space!r}; known: Discrete, Box of floats")
+    if isinstance(space, spaces.MultiBinary):
+        return BernoulliHead(space)
+    raise InputError(f"no action distribution for {space!r}; known: Discrete, MultiBinary, Box of floats")

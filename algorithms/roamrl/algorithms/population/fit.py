@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from roamrl.algorithms.learner_spec import PPOSettings
+from roamrl.algorithms.learner_spec import PPOSettings, TaskGradientUse
 from roamrl.algorithms.population.batch import Batch
 from roamrl.algorithms.population.compiled import compiled_gradient
 from roamrl.algorithms.population.gradient import LOSS_STATISTICS, BlockGradient, even_length, plain_gradient
@@ -16,6 +16,8 @@ from roamrl.algorithms.population.losses import LossWeights, Minibatch
 from roamrl.algorithms.population.members import MemberHyper
 from roamrl.algorithms.population.modules.stacked import StackedModule
 from roamrl.algorithms.population.optimiser import StackedAdam
+from roamrl.algorithms.population.sequences import SequenceMinibatch
+from roamrl.algorithms.population.surgery import Surgery
 from roamrl.algorithms.population.teachers import Teachers
 
 STATISTICS = (*LOSS_STATISTICS, "grad_norm")
@@ -34,6 +36,7 @@ def fit(
     ppo: PPOSettings,
     generator: torch.Generator,
     teachers: Teachers | None = None,
+    task_gradients: TaskGradientUse = "none",
 ) -> dict[str, NDArray[Any]]:
     """Learn from a batch, then take its observations into the running statistics.
 
@@ -49,21 +52,26 @@ def fit(
         ppo: Shared settings.
         generator: A CPU generator of the minibatch permutations, which all members share.
         teachers: Whose imitation the batch asks for, by their schedules; None for none.
+        task_gradients: What to do with the gradients of each task, where the batch has several.
 
     Returns:
         Per member, [P]: the means over the updates of ``loss``, ``policy_loss``, ``value_loss``, ``entropy``, ``kl``,
         ``clip_fraction``, ``imitation`` and ``grad_norm``, ``explained_variance`` of the critic before learning, and
-        ``skipped``, the updates left out because the loss or gradient was not finite.
+        ``skipped``, the updates left out because the loss or gradient was not finite; where tasks' gradients are
+        looked at, ``gradient_cosine`` and ``gradient_conflict`` between two of them.
     """
     held, all_held = optimiser.held()
     if ppo.normalise_values:
-        module.observe_returns(batch.returns, all_held)
+        module.observe_returns(batch.returns, batch.obs, all_held)
     skipped = optimiser.skipped.clone()
     by = _loss_weights(members, teachers, int(optimiser.env_steps[0]) if teachers is not None else 0)
-    sums, updates = _descend(module, optimiser, batch, members, by, ppo, generator)
+    surgery = Surgery.of(batch, task_gradients, plain_gradient(module, ppo), BLOCK_ROWS)
+    sums, updates = _descend(module, optimiser, batch, members, by, ppo, generator, surgery)
     module.observe(batch.obs, held)
     optimiser.advance(batch.rows)
     stats = {name: total / updates for name, total in sums.items()}
+    if surgery is not None:
+        stats |= surgery.conflicts()
     stats["explained_variance"] = _explained_variance(batch)
     stats["skipped"] = optimiser.skipped - skipped
     return {name: value.cpu().numpy() for name, value in stats.items()}
@@ -87,27 +95,37 @@ def _descend(
     by: LossWeights,
     ppo: PPOSettings,
     generator: torch.Generator,
+    surgery: Surgery | None,
 ) -> tuple[dict[str, Tensor], int]:
-    with torch.no_grad():
-        whole = Minibatch(
-            module.prepare(batch.obs),
-            batch.actions,
-            batch.logp,
-            batch.advantages,
-            module.standardise_returns(batch.returns),
-            batch.imitation,
-        )
+    whole, together = _whole(module, batch), batch.sequence_length
     of_block = compiled_gradient(module, ppo) if ppo.compiled else plain_gradient(module, ppo)
     gradient = torch.empty_like(module.weights, requires_grad=False)
     sums = torch.zeros(len(STATISTICS), module.members, device=gradient.device)
-    count = min(ppo.minibatches, batch.rows)
+    count = min(ppo.minibatches, batch.rows // together)
     for _ in range(ppo.epochs):
-        order = torch.randperm(batch.rows, generator=generator).to(gradient.device)
+        order = torch.randperm(batch.rows // together, generator=generator).to(gradient.device)
         for rows in order.tensor_split(count):
-            statistics = _gradient(module, whole.take(rows), by, of_block, gradient, even=ppo.compiled)
+            taken = whole.take(rows)
+            if surgery is not None and surgery.due:
+                surgery.look(module.weights, taken, rows, by)
+            if surgery is not None and surgery.projects:
+                statistics = surgery.project(gradient, generator)
+            else:
+                statistics = _gradient(module, taken, by, of_block, gradient, together, even=ppo.compiled)
             statistics[-1] = optimiser.step(gradient, statistics[0], members.lr, members.max_grad_norm)
             sums += statistics
     return dict(zip(STATISTICS, sums, strict=True)), ppo.epochs * count
+
+
+def _whole(module: StackedModule, batch: Batch) -> Minibatch:
+    """Return all rows of a batch, ready to be learned from."""
+    with torch.no_grad():
+        prepared = module.prepare(batch.obs)
+        targets = module.standardise_returns(batch.returns, batch.obs)
+    columns = (batch.actions, batch.logp, batch.advantages, targets, batch.imitation)
+    if batch.recurrence is None:
+        return Minibatch(prepared, *columns)
+    return SequenceMinibatch(batch.recurrence.sequences(prepared), *columns)
 
 
 def _gradient(
@@ -116,14 +134,18 @@ def _gradient(
     by: LossWeights,
     of_block: BlockGradient,
     gradient: Tensor,
+    together: int = 1,
     *,
     even: bool,
 ) -> Tensor:
-    """Fill the gradient [P, D] of the loss on some rows, block by block, and return the statistics [S, P]."""
+    """Fill the gradient [P, D] of the loss on some rows, block by block, and return the statistics [S, P].
+
+    ``together`` rows, a sequence, are never cut apart.
+    """
     count = rows.logp.shape[1]
     statistics = gradient.new_zeros(len(STATISTICS), module.members)
     gradient.zero_()
-    width, length = _block_shape(module.members, count, even=even)
+    width, length = _block_shape(module.members, count, together, even=even)
     for first in range(0, module.members, width):
         block = slice(first, first + width)
         weights, own_by = module.weights[block], by.block(block)
@@ -136,9 +158,9 @@ def _gradient(
     return statistics
 
 
-def _block_shape(members: int, rows: int, *, even: bool) -> tuple[int, int]:
+def _block_shape(members: int, rows: int, together: int = 1, *, even: bool) -> tuple[int, int]:
     """Return how many members, and rows of each, a block has; ``even`` avoids a last block of another shape."""
-    length = min(rows, BLOCK_ROWS)
+    length = min(rows, max(1, BLOCK_ROWS // together) * together)
     width = min(members, max(1, BLOCK_ROWS // length))
     return (even_length(members, width), even_length(rows, length)) if even else (width, length)
 

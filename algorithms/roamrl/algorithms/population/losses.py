@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -24,6 +24,7 @@ class Minibatch:
         advantages: [P, n].
         targets: Standardised returns, [P, n].
         imitation: What to imitate, [P, n, K]; None for nothing.
+        weight: Weight of each row in the means over rows, adding up to 1, [P, n]; None for equal ones.
     """
 
     prepared: Tensor
@@ -32,6 +33,7 @@ class Minibatch:
     advantages: Tensor
     targets: Tensor
     imitation: Tensor | None = None
+    weight: Tensor | None = None
 
     def take(self, rows: Tensor) -> Minibatch:
         """Return the given rows ([n] int64) of every member."""
@@ -41,9 +43,18 @@ class Minibatch:
         """Return a view on some rows of some members."""
         return self._each(lambda column: column[members, rows])
 
+    def of_members(self, members: Tensor) -> Minibatch:
+        """Return the rows of the given members ([p] int64), with their weights."""
+        weight = None if self.weight is None else self.weight.index_select(0, members)
+        return replace(self._each(lambda column: column.index_select(0, members)), weight=weight)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Return each member's mean over its rows, [P], of values [P, n]."""
+        return values.mean(dim=1) if self.weight is None else (values * self.weight).sum(dim=1)
+
     @property
     def columns(self) -> tuple[Tensor, ...]:
-        """All tensors, in the order of the attributes."""
+        """All tensors but the weights, in the order of the attributes."""
         always = (self.prepared, self.actions, self.logp, self.advantages, self.targets)
         return always if self.imitation is None else (*always, self.imitation)
 
@@ -129,10 +140,11 @@ def surrogate_loss(
         clipped = ratio.clamp(1.0 - bound, 1.0 + bound)
         ceiling = clipped * batch.advantages
     gain = ratio * batch.advantages
-    policy_loss = -torch.where(gain.detach() <= ceiling, gain, ceiling).mean(dim=1)
-    value_loss = (values - batch.targets).square().mean(dim=1)
-    entropy = entropies.mean(dim=1)
-    cross_entropy = torch.zeros_like(entropy) if imitation is None else imitation.mean(dim=1)
+    gained = torch.where(gain.detach() <= ceiling, gain, ceiling)
+    policy_loss = -batch.mean(gained)
+    value_loss = batch.mean((values - batch.targets).square())
+    entropy = batch.mean(entropies)
+    cross_entropy = torch.zeros_like(entropy) if imitation is None else batch.mean(imitation)
     if imitation is None:
         loss = policy_loss + value_coeff * value_loss - by.entropy * entropy
     else:
@@ -143,8 +155,8 @@ def surrogate_loss(
             "policy_loss": policy_loss.detach(),
             "value_loss": value_loss.detach(),
             "entropy": entropy.detach(),
-            "kl": (ratio - log_ratio).mean(dim=1) - 1.0,
-            "clip_fraction": (clipped != ratio).mean(dim=1, dtype=ratio.dtype),
+            "kl": batch.mean(ratio - log_ratio) - 1.0,
+            "clip_fraction": batch.mean((clipped != ratio).to(ratio.dtype)),
             "imitation": cross_entropy.detach(),
         }
     return loss, parts

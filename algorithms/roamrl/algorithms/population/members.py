@@ -11,6 +11,7 @@ from torch import Tensor
 from roamrl.algorithms.learner_spec import LearnerSpec, MemberSpec
 from roamrl.algorithms.population.modules.action_values import StackedActionValues, with_experts
 from roamrl.algorithms.population.modules.build import build_module, to_bundle
+from roamrl.algorithms.population.modules.conditioned import EMBEDDING, StackedConditioned
 from roamrl.algorithms.population.modules.stacked import StackedModule
 from roamrl.algorithms.population.optimiser import StackedAdam
 from roamrl.envs.errors import InputError
@@ -57,6 +58,8 @@ def start_population(spec: LearnerSpec, device: torch.device | str = "cpu") -> t
     steps = torch.zeros(module.members, dtype=torch.int64)
     for number, member in enumerate(spec.members):
         _load_experts(module, number, member)
+        if member.learned == "code":
+            frozen[number], steps[number] = ~_code_of(module, number), torch.iinfo(torch.int64).max
         if member.initial is None:
             continue
         if member.initial.spec.kind != spec.module.kind:
@@ -68,12 +71,21 @@ def start_population(spec: LearnerSpec, device: torch.device | str = "cpu") -> t
         if member.experts:  # the initial policy is one network; the experts beside it stay
             given = {**module.member_state(number), **given}
         module.load_member_state(number, given, member.layers)
-        if member.frozen_steps > 0:
+        if member.frozen_steps > 0 and member.learned == "all":
             frozen[number] = module.layout.mask(trunk_only=member.layers == "trunk")
             steps[number] = member.frozen_steps
     optimiser = StackedAdam(module.weights)
     optimiser.freeze(frozen, steps)
     return module, optimiser
+
+
+def _code_of(module: StackedModule, number: int) -> Tensor:
+    if not isinstance(module, StackedConditioned) or module.config.code != "embedding":
+        raise InputError(
+            f"member {number} learns its task's code alone, and its module (kind {module.spec.kind!r}) has no "
+            "learned code"
+        )
+    return module.layout.named(EMBEDDING)
 
 
 def _load_experts(module: StackedModule, number: int, member: MemberSpec) -> None:

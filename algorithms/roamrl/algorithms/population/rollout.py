@@ -15,19 +15,24 @@ class Rollout:
     """T steps of B sub-environments of each of P members (autoreset mode SAME_STEP).
 
     Attributes:
-        obs: Observations that were acted on, [T, P, B, *O] float32.
+        obs: Observations that were acted on, with what the module reads beside them, [T, P, B, *O] float32.
         actions: The engine's actions (before clipping to a Box, counted from 0), [T, P, B, *A].
         logp: Their log-probabilities under the members' own policies when they were taken, [T, P, B] float32.
         rewards: [T, P, B] float32.
-        terminated: Whether the step ended its episode in a final state, [T, P, B] bool.
-        truncated: Whether the step ended its episode by a limit, [T, P, B] bool.
+        terminated: Whether the step ended its trial in a final state, [T, P, B] bool. A trial is an episode, unless the
+            module's extras say that it is several on one task: then the ends of its first ones count as any other step,
+            and values go on into the next episode.
+        truncated: Whether the step ended its trial by a limit, [T, P, B] bool.
         discounts: Discount on what follows each step (gamma to the power of the step's length), [T, P, B] float32.
         last_obs: Observations after the last step, [P, B, *O] float32.
-        final_at: Step, member and sub-environment of each truncated episode's end, [F, 3] int64.
-        final_obs: The observations in which those episodes ended, [F, *O] float32.
+        final_at: Step, member and sub-environment of each truncated trial's end, [F, 3] int64.
+        final_obs: The observations in which those trials ended, [F, *O] float32.
         importance: Probability of each action under the member's own policy over that under the mixture which acted,
             at most 1, [T, P, B] float32; None where the members acted alone.
         reward_parts: The parts that the reward weighs, [T, P, B, K] float32; None unless the members learn them.
+        tasks: Number of the task each step was made in, in the member's pool, [T, P, B] int64; None without tasks.
+        first_memory: What the members remembered before the first step, [P, B, H] float32; None for members without
+            memory. It begins anew, as zeros, where a trial ends.
     """
 
     obs: NDArray[np.float32]
@@ -42,6 +47,8 @@ class Rollout:
     final_obs: NDArray[np.float32]
     importance: NDArray[np.float32] | None = None
     reward_parts: NDArray[np.float32] | None = None
+    tasks: NDArray[np.int64] | None = None
+    first_memory: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         """Return T."""
@@ -88,4 +95,18 @@ def join_members(rollouts: Sequence[Rollout]) -> Rollout:
         final_obs=join("final_obs", 0)[order],
         importance=None if rollouts[0].importance is None else join("importance"),
         reward_parts=None if rollouts[0].reward_parts is None else join("reward_parts"),
+        tasks=None if rollouts[0].tasks is None else join("tasks"),
+        first_memory=None if rollouts[0].first_memory is None else join("first_memory", 0),
     )
+
+
+def padded_finals(rollout: Rollout) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return final observations as [P, most a member has, *O], and the place of each in its member's row, [F]."""
+    member = rollout.final_at[:, 1]
+    counts = np.bincount(member, minlength=rollout.members)
+    order = np.argsort(member, kind="stable")
+    places = np.empty(len(member), np.int64)
+    places[order] = np.arange(len(member)) - np.repeat(np.cumsum(counts) - counts, counts)
+    padded = np.zeros((rollout.members, counts.max(), *rollout.last_obs.shape[2:]), np.float32)
+    padded[member, places] = rollout.final_obs
+    return padded, places

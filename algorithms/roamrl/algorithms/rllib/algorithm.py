@@ -69,7 +69,7 @@ class PopulationAlgorithm(Algorithm):
 
     @override(Algorithm)
     def setup(self, config: AlgorithmConfig) -> None:  # type: ignore[override]
-        """Build runner and learner."""
+        """Build runners and learner, and give the runners what the members start from."""
         torch.set_num_threads(self.config.torch_threads)
         source = self.config.source()
         self.spec = source.load()
@@ -81,6 +81,8 @@ class PopulationAlgorithm(Algorithm):
             logging.getLogger("ray").setLevel(self.config.log_level)
         with quiet_ray():
             super().setup(config)
+        if self.config.num_env_runners:  # RLlib itself tells the local runner alone what the members start from
+            self._send_weights()
 
     @override(Algorithm)
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -132,7 +134,7 @@ class PopulationAlgorithm(Algorithm):
                 report=report,
             )
         with self.metrics.log_time((TIMERS, SYNCH_WORKER_WEIGHTS_TIMER)):
-            self.env_runner_group.sync_weights(from_worker_or_learner_group=self.learner_group, inference_only=True)
+            self._send_weights()
         stats = self._ask_learner(lambda learner: learner.stats)
         self._skipped += stats["skipped"]
         self.recorder.add(self.spec.member_steps(iteration + 1), play, stats)
@@ -141,6 +143,9 @@ class PopulationAlgorithm(Algorithm):
             reports = self._ask_runners(lambda runner: runner.get_metrics())
             self.metrics.aggregate(reports, key=ENV_RUNNER_RESULTS)
             self.metrics.aggregate(learner_results, key=LEARNER_RESULTS)
+
+    def _send_weights(self) -> None:
+        self.env_runner_group.sync_weights(from_worker_or_learner_group=self.learner_group, inference_only=True)
 
     def _ask_runners(self, question: Any) -> list[Any]:
         """Ask those who play: the remote runners in the order of their members, or the local one.

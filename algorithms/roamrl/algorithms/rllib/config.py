@@ -16,6 +16,9 @@ from ray.rllib.utils.annotations import override
 
 from roamrl.algorithms.learner_spec import LearnerSpec
 from roamrl.algorithms.rllib.learner import PopulationLearner
+from roamrl.algorithms.rllib.meta_learner import InnerRuleLearner, MetaLearner
+from roamrl.algorithms.rllib.meta_module import TaskMembersModule
+from roamrl.algorithms.rllib.meta_runner import TaskMembersRunner, check_whole_episodes
 from roamrl.algorithms.rllib.module import SOURCE_KEY, PopulationModule
 from roamrl.algorithms.rllib.q_learner import PopulationQLearner
 from roamrl.algorithms.rllib.runner import BatchEnvRunner
@@ -108,12 +111,17 @@ class PopulationConfig(AlgorithmConfig):
         """Check the config.
 
         Raises:
-            InputError: If the learner is missing, or more learners or runners are asked for than there can be.
+            InputError: If the learner is missing, more learners or runners are asked for than there can be, or members
+                that learn to adapt would not play whole episodes.
         """
         self.source()
         if self.num_learners > 1:
             raise InputError(f"num_learners={self.num_learners}: a population has one learner; use 0 or 1")
-        members = len(self.source().load().members) if self.num_env_runners else 1
+        spec = self.source().load()
+        self.env_runner_cls = TaskMembersRunner if spec.learns_to_adapt else BatchEnvRunner
+        if spec.learns_to_adapt:
+            check_whole_episodes(spec)
+        members = len(spec.members) if self.num_env_runners else 1
         if self.num_env_runners > members:
             raise InputError(f"num_env_runners={self.num_env_runners} for {members} members; use as many at most")
         if self.iterations_per_report < 1 or self.torch_threads < 1:
@@ -126,15 +134,18 @@ class PopulationConfig(AlgorithmConfig):
         """Return the stacked module's spec; its spaces are those of all members at once, [P, ..]."""
         source = self.source()
         spec = source.load()
-        members = len(spec.members)
+        policies = len(spec.members) * spec.policies_per_member
         return RLModuleSpec(
-            module_class=PopulationModule,
-            observation_space=batch_space(spec.module.observation_space, members),
-            action_space=batch_space(spec.module.action_space, members),
+            module_class=TaskMembersModule if spec.learns_to_adapt else PopulationModule,
+            observation_space=batch_space(spec.module.observation_space, policies),
+            action_space=batch_space(spec.module.action_space, policies),
             model_config={SOURCE_KEY: source},
         )
 
     @override(AlgorithmConfig)
     def get_default_learner_class(self) -> type[Learner]:
         """Return the learner that calls the population engine."""
-        return PopulationQLearner if self.source().load().algorithm == "dqn" else PopulationLearner
+        spec = self.source().load()
+        if spec.meta is not None:
+            return MetaLearner if spec.learns_to_adapt else InnerRuleLearner
+        return PopulationQLearner if spec.algorithm == "dqn" else PopulationLearner

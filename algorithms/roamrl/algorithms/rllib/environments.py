@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -12,10 +12,13 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from numpy.typing import NDArray
 from ray import cloudpickle
 
+from roamrl.algorithms.bundle import ModuleSpec
+from roamrl.algorithms.extras import UNKNOWN_TASK
 from roamrl.algorithms.learner_spec import LearnerSpec
 from roamrl.envs.errors import InputError
 from roamrl.envs.family import family_of
 from roamrl.envs.placement import Placement
+from roamrl.envs.task import Task
 
 Observations = NDArray[Any]
 
@@ -25,16 +28,27 @@ class Rows(Protocol):
 
     Attributes:
         env: The vector environment, P * B rows.
+        module: Module of the members that play.
         measures: Step measures it reports in ``infos``.
         reward_parts: How many parts of the reward it tells apart; 0 unless the learner's module asks for them.
     """
 
     env: Any
+    module: ModuleSpec
     measures: tuple[str, ...]
     reward_parts: int
 
-    def start(self, episode: int) -> Observations:
-        """Start episode number ``episode`` in every row."""
+    def start(self, trial: int) -> Observations:
+        """Start trial number ``trial`` in every row; mostly a trial is an episode."""
+
+    def task_numbers(self) -> NDArray[np.int64] | None:
+        """Return the number of the task each row plays in its member's pool, [P * B]; None without tasks."""
+
+    def extras(self) -> NDArray[np.float32]:
+        """Return what the module is told of each row's task beside the observation, [P * B, task_columns]."""
+
+    def durations(self) -> NDArray[np.float64] | None:
+        """Return how long the last step was in the units of the discount, [P * B]; None if every step is one long."""
 
     def state(self) -> dict[str, Any]:
         """Return everything the next steps depend on."""
@@ -48,21 +62,44 @@ class FamilyRows:
 
     def __init__(self, spec: LearnerSpec, envs_per_member: int) -> None:
         family = family_of([task for member in spec.members for task in member.tasks])
+        self.module = spec.module
         self.measures = family.measures
         self.env: Any = family.make_placed(
             Placement.members(
-                [member.tasks for member in spec.members], [member.seed for member in spec.members], envs_per_member
+                [member.tasks for member in spec.members],
+                [member.seed for member in spec.members],
+                envs_per_member,
+                spec.module.extras.trial_episodes,
             ),
             AutoresetMode.SAME_STEP,
         )
+        pools = [member.tasks for member in spec.members for _ in range(envs_per_member)]
+        self._numbers = _numbers_in_pools(self.env.tasks, pools)
+        by_pool = {pool: spec.module.extras.of_tasks(pool) for pool in dict.fromkeys(pools)}
+        self._extras = [by_pool[pool] for pool in pools]
+        self._all, self._none = np.arange(len(pools)), np.zeros((len(pools), 0), np.float32)
         where = spec.module.model.get("reward_weights")
         self.reward_parts = 0 if where is None else where[1] - where[0]
         if self.reward_parts:
             self.env.keep_reward_parts()
 
-    def start(self, episode: int) -> Observations:
-        """Start episode number ``episode`` in every row."""
-        return self.env.reset(options={"episode": episode})[0]
+    def start(self, trial: int) -> Observations:
+        """Start trial number ``trial`` in every row."""
+        return self.env.reset(options={"episode": trial * self.module.extras.trial_episodes})[0]
+
+    def task_numbers(self) -> NDArray[np.int64]:
+        """Return the number of the task each row plays in its member's pool, [P * B]."""
+        return self._numbers[self._all, self.env.task_rows]
+
+    def extras(self) -> NDArray[np.float32]:
+        """Return what the module is told of each row's task beside the observation, [P * B, task_columns]."""
+        if not self._extras[0].shape[1]:
+            return self._none
+        return np.stack([own[number] for own, number in zip(self._extras, self.task_numbers(), strict=True)])
+
+    def durations(self) -> NDArray[np.float64] | None:
+        """Return how long the last step was in the units of the discount, [P * B]; None if every step is one long."""
+        return self.env.durations
 
     def state(self) -> dict[str, Any]:
         """Return the environment's state arrays."""
@@ -73,24 +110,46 @@ class FamilyRows:
         self.env.set_state(state)
 
 
+def _numbers_in_pools(tasks: Sequence[Task], pools: Sequence[tuple[Task, ...]]) -> NDArray[np.int64]:
+    """Return the number that each of some tasks has in each row's pool, [N, tasks]; -1 where it is not in it."""
+    by_pool = {}
+    for pool in dict.fromkeys(pools):
+        number = {task: place for place, task in reversed(list(enumerate(pool)))}
+        by_pool[pool] = [number.get(task, UNKNOWN_TASK) for task in tasks]
+    return np.array([by_pool[pool] for pool in pools], np.int64)
+
+
 class GymnasiumRows:
     """Rows of any registered Gymnasium environment, stepped one after the other.
 
-    An episode's seed is a function of (member seed, episode, index); later episodes of a row follow from it.
+    A start's seed is a function of (member seed, its number, index); later episodes of a row follow from it.
     """
 
-    def __init__(self, env_id: str, kwargs: Mapping[str, Any], seeds: list[int], envs_per_member: int) -> None:
+    def __init__(self, spec: LearnerSpec, envs_per_member: int, env_id: str, kwargs: Mapping[str, Any]) -> None:
+        if spec.module.extras.task != "none":
+            raise InputError(f"an environment without tasks cannot tell {spec.module.extras.task!r} of one")
         self.measures: tuple[str, ...] = ()
         self.reward_parts = 0
-        self._keys = [(seed, index) for seed in seeds for index in range(envs_per_member)]
+        self.module = spec.module
+        self._keys = [(member.seed, index) for member in spec.members for index in range(envs_per_member)]
         self.env: Any = SyncVectorEnv(
             [partial(gymnasium.make, env_id, **kwargs)] * len(self._keys), autoreset_mode=AutoresetMode.SAME_STEP
         )
 
-    def start(self, episode: int) -> Observations:
-        """Start every row from the seed of this episode."""
-        seeds = [int(np.random.SeedSequence((seed, episode, index)).generate_state(1)[0]) for seed, index in self._keys]
+    def start(self, trial: int) -> Observations:
+        """Start every row from the seed of this trial."""
+        seeds = [int(np.random.SeedSequence((seed, trial, index)).generate_state(1)[0]) for seed, index in self._keys]
         return self.env.reset(seed=seeds)[0]
+
+    def task_numbers(self) -> None:
+        """Return None: there are no tasks."""
+
+    def extras(self) -> NDArray[np.float32]:
+        """Return nothing beside the observations, [P * B, 0]."""
+        return np.zeros((len(self._keys), 0), np.float32)
+
+    def durations(self) -> None:
+        """Return None: every step is one long."""
 
     def state(self) -> dict[str, Any]:
         """Return the pickled sub-environments: Gymnasium has no other way to keep one.
@@ -124,4 +183,4 @@ def make_rows(
             f"{len(spec.members) - with_tasks} of {len(spec.members)} members have no task and no environment is "
             "named; give every member tasks, or none and config.environment('CartPole-v1')"
         )
-    return GymnasiumRows(env_id, kwargs or {}, [member.seed for member in spec.members], envs_per_member)
+    return GymnasiumRows(spec, envs_per_member, env_id, kwargs or {})

@@ -56,12 +56,15 @@ class PopulationLearner(TorchLearner):
     def configure_optimizers_for_module(self, module_id: str, config: AlgorithmConfig | None = None) -> None:
         """Give the members their first weights, on this learner's device, and the optimiser that goes with them."""
         self.spec = self.config.source().load()
-        self.module[module_id].stacked, self.optimiser = start_population(self.spec, self.device)
+        self._start(module_id)
         self.hyper = MemberHyper.of(self.spec.members, self.device)
         self.teachers = Teachers.of(self.spec, self.device)
         self._permutations = torch.Generator().manual_seed(PERMUTATION_SEED)
         self._unreported = 0
         self.stats = {}
+
+    def _start(self, module_id: str) -> None:
+        self.module[module_id].stacked, self.optimiser = start_population(self.spec, self.device)
 
     @property
     def stacked(self) -> StackedModule:
@@ -101,7 +104,16 @@ class PopulationLearner(TorchLearner):
     def _learn(self, rollout: Rollout) -> dict[str, NDArray[Any]]:
         """Learn from a rollout and return per-member statistics, [P] by name."""
         batch = build_batch(self.stacked, rollout, self.spec.ppo, self.teachers)
-        return fit(self.stacked, self.optimiser, batch, self.hyper, self.spec.ppo, self._permutations, self.teachers)
+        return fit(
+            self.stacked,
+            self.optimiser,
+            batch,
+            self.hyper,
+            self.spec.ppo,
+            self._permutations,
+            self.teachers,
+            self.spec.task_gradients,
+        )
 
     def _report(self) -> dict[str, Any]:
         steps, self._unreported = self._unreported, 0
@@ -123,7 +135,7 @@ class PopulationLearner(TorchLearner):
             columns[Columns.ACTIONS],
             columns[Columns.ACTION_LOGP],
             columns[Postprocessing.ADVANTAGES],
-            stacked.standardise_returns(columns[Postprocessing.VALUE_TARGETS]),
+            stacked.standardise_returns(columns[Postprocessing.VALUE_TARGETS], columns[Columns.OBS]),
         )
         ones = torch.ones_like(self.hyper.clip)
         by = LossWeights(self.hyper.clip, self.hyper.entropy_coeff, ones, torch.zeros_like(ones))

@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from roamrl.algorithms.extras import append
 from roamrl.algorithms.population.modules.stacked import StackedModule
 from roamrl.algorithms.population.rollout import Rollout
 from roamrl.algorithms.rllib.environments import Rows
 from roamrl.algorithms.rllib.exploration import EpsilonGreedy
 from roamrl.algorithms.rllib.guidance import Guidance
 from roamrl.algorithms.rllib.recorder import PlayStats
+from roamrl.algorithms.rllib.trials import Trials
 from roamrl.envs.errors import InputError
 
 Behaviour = Guidance | EpsilonGreedy
@@ -39,6 +41,7 @@ class Player:
         self.behaviour = behaviour
         self._obs: NDArray[np.float32] | None = None
         self._returns = np.zeros((len(noise), envs_per_member))
+        self._trials = Trials(rows.module, noise, envs_per_member)
 
     @property
     def started(self) -> bool:
@@ -46,8 +49,10 @@ class Player:
         return self._obs is not None
 
     def start(self, episode: int) -> None:
-        """Start episode number ``episode`` in every row."""
-        self._obs = self._split(self.rows.start(episode))
+        """Start trial number ``episode`` (an episode, mostly) in every row."""
+        obs = self.rows.start(episode)
+        self._trials.start()
+        self._obs = self._inputs(obs)
         self._returns[:] = 0.0
 
     def play(self, module: StackedModule, length: int, gamma: float, steps: int = 0) -> tuple[Rollout, PlayStats]:
@@ -63,6 +68,8 @@ class Player:
             raise InputError("play before start; start the rows first")
         shape = (length, len(self.noise), self.envs_per_member)
         tape = _Tape(shape, self._obs.shape[2:], self.rows.measures, self.rows.reward_parts)
+        tasks: list[NDArray[np.int64] | None] = []
+        first_memory = self._trials.ready(module, length)
         noise = self._draw_noise(module, length)
         actions: list[torch.Tensor] = []
         logits: list[torch.Tensor] = []
@@ -72,8 +79,9 @@ class Player:
         with torch.inference_mode():
             for step in range(length):
                 tape.obs[step] = self._obs
+                tasks.append(self.rows.task_numbers())
                 obs = torch.from_numpy(self._obs)
-                logits.append(module.logits(obs))
+                logits.append(self._trials.logits(module, obs))
                 if other is None:
                     actions.append(module.head.sample(logits[-1], noise[step]))
                 else:
@@ -89,12 +97,14 @@ class Player:
             rewards=tape.rewards,
             terminated=tape.terminated,
             truncated=tape.truncated,
-            discounts=np.full(shape, gamma, np.float32),
+            discounts=tape.discounts(gamma),
             last_obs=self._obs,
             final_at=final_at,
             final_obs=final_obs,
             importance=importance,
             reward_parts=tape.reward_parts,
+            tasks=None if tasks[0] is None else np.stack([own for own in tasks if own is not None]).reshape(shape),
+            first_memory=first_memory,
         )
         return rollout, tape.stats()
 
@@ -109,26 +119,39 @@ class Player:
         flat = actions.reshape(-1, *actions.shape[2:])
         if flat.dtype.kind == "f":
             flat = np.nan_to_num(flat)  # a member gone astray must not stop the others' environment
+        split, told = self._returns.shape, self.rows.extras()
         obs, rewards, terminated, truncated, infos = self.rows.env.step(flat)
-        split = self._returns.shape
+        tape.keep_durations(step, self.rows.durations())
         tape.rewards[step] = rewards.reshape(split)
         tape.terminated[step] = terminated.reshape(split)
         tape.truncated[step] = truncated.reshape(split)
         if tape.reward_parts is not None:
             tape.reward_parts[step] = self.rows.env.reward_parts().reshape(*split, -1)
         self._returns += rewards.reshape(split)
+        self._trials.take(flat.reshape(*split, *flat.shape[1:]), tape.rewards[step])
         for name, total in tape.measures.items():
             total += infos[name].reshape(split).sum(axis=1)
-        done = (terminated | truncated).reshape(split)
-        if done.any():
-            tape.ended += done.sum(axis=1)
-            tape.return_sum += np.where(done, self._returns, 0.0).sum(axis=1)
-            self._returns[done] = 0.0
-            tape.keep_finals(step, np.flatnonzero(truncated), infos)
-        self._obs = self._split(obs)
+        ended = (terminated | truncated).reshape(split)
+        if ended.any():
+            tape.ended += ended.sum(axis=1)
+            tape.return_sum += np.where(ended, self._returns, 0.0).sum(axis=1)
+            self._returns[ended] = 0.0
+            over = self._trials.over(ended)
+            tape.terminated[step] &= over
+            tape.truncated[step] &= over
+            tape.keep_finals(step, np.flatnonzero(tape.truncated[step]), infos, self._beside(told))
+            self._trials.end(step, ended, over)
+        self._obs = self._inputs(obs)
 
-    def _split(self, obs: NDArray[Any]) -> NDArray[np.float32]:
-        return obs.astype(np.float32, copy=False).reshape(*self._returns.shape, *obs.shape[1:])
+    def _inputs(self, obs: NDArray[Any]) -> NDArray[np.float32]:
+        """Return what the module reads, [P, B, *O], from the rows' observations."""
+        inputs = append(obs, self._beside(self.rows.extras()))
+        return inputs.reshape(*self._returns.shape, *obs.shape[1:-1], -1)
+
+    def _beside(self, told: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what is read beside the observations, [P * B, C], the last of it what is told of the task."""
+        carried = self._trials.columns()
+        return told if carried is None else np.concatenate([carried.reshape(len(told), -1), told], axis=1)
 
     def state(self) -> dict[str, Any]:
         """Return everything the next rollout depends on, the policies apart."""
@@ -138,6 +161,7 @@ class Player:
             "behaviour": None if self.behaviour is None else self.behaviour.state(),
             "obs": self._obs,
             "returns": self._returns.copy(),
+            "trials": self._trials.state(),
             "rows": self.rows.state(),
         }
 
@@ -149,6 +173,7 @@ class Player:
             self.behaviour.restore(state["behaviour"])
         self._obs = state["obs"]
         self._returns = state["returns"].copy()
+        self._trials.restore(state["trials"])
         self.rows.restore(state["rows"])
 
     def close(self) -> None:
@@ -170,16 +195,33 @@ class _Tape:
         self.measures = {name: np.zeros(shape[1]) for name in measures}
         self.ended = np.zeros(shape[1], np.int64)
         self.return_sum = np.zeros(shape[1])
+        self._durations: NDArray[np.float64] | None = None
         self._final_at: list[NDArray[np.int64]] = []
         self._final_obs: list[NDArray[np.float32]] = []
 
-    def keep_finals(self, step: int, rows: NDArray[np.int64], infos: Mapping[str, Any]) -> None:
-        """Keep the observations in which the rows' truncated episodes ended."""
+    def keep_durations(self, step: int, durations: NDArray[np.float64] | None) -> None:
+        """Keep how long a step was in each row, [P * B]; None where every step is one long."""
+        if durations is None:
+            return
+        if self._durations is None:
+            self._durations = np.ones(self.rewards.shape)
+        self._durations[step] = durations.reshape(self.rewards.shape[1:])
+
+    def discounts(self, gamma: float) -> NDArray[np.float32]:
+        """Return gamma to the power of each step's length, [T, P, B]."""
+        if self._durations is None:
+            return np.full(self.rewards.shape, gamma, np.float32)
+        return np.power(gamma, self._durations, dtype=np.float64).astype(np.float32)
+
+    def keep_finals(
+        self, step: int, rows: NDArray[np.int64], infos: Mapping[str, Any], extras: NDArray[np.float32]
+    ) -> None:
+        """Keep what was to be read where the rows' truncated trials ended; ``extras`` are those of the step."""
         if not len(rows):
             return
         member, index = np.divmod(rows, self.rewards.shape[2])
         self._final_at.append(np.stack([np.full(len(rows), step), member, index], axis=1))
-        self._final_obs.append(np.stack(list(infos["final_obs"][rows])).astype(np.float32, copy=False))
+        self._final_obs.append(append(np.stack(list(infos["final_obs"][rows])), extras[rows]))
 
     def finals(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return where truncated episodes ended, [F, 3], and in what, [F, *O]."""

@@ -57,7 +57,12 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
     one :class:`~roamrl.algorithms.population.rollout.Rollout` in a list, RLlib's place for episodes. Its state holds
     the environment, so that a resumed run goes on in the middle of its episodes.
 
-    One of n remote runners plays a share of the members, :attr:`share`; the local one plays all.
+    One of n remote runners plays a share of the members; the local one plays all.
+
+    Attributes:
+        spec: The learner with the members that play here.
+        share: Which of the stacked policies are theirs.
+        stats: What the members did in the last iteration played.
     """
 
     config: Any
@@ -67,9 +72,10 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
     def __init__(self, *, config: AlgorithmConfig, **kwargs: Any) -> None:
         super().__init__(config=config, **kwargs)
         whole = self.config.source().load()
-        self._population = len(whole.members)
-        self.share = _share(self.worker_index, self.config.num_env_runners, self._population)
-        self.spec = dataclasses.replace(whole, members=whole.members[self.share])
+        self._population = len(whole.members) * whole.policies_per_member
+        members = _share(self.worker_index, self.config.num_env_runners, len(whole.members))
+        self.share = slice(members.start * whole.policies_per_member, members.stop * whole.policies_per_member)
+        self.spec = dataclasses.replace(whole, members=whole.members[members])
         self.module: PopulationModule | None = None
         self.player: Player | None = None
         self.stats: PlayStats | None = None
@@ -82,9 +88,13 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
         """Build the stacked module."""
         spec = self.config.get_rl_module_spec(spaces=self.get_spaces(), inference_only=True)
         module: PopulationModule = spec.build()
-        if len(self.spec.members) < module.stacked.members:
-            module.stacked = build_module(self.spec.module, [member.seed for member in self.spec.members])
+        if self.share != slice(0, self._population):
+            module.stacked = build_module(self.spec.module, self._seeds())
         self.module = module
+
+    def _seeds(self) -> list[int]:
+        """Return the seeds of those who play here."""
+        return [member.seed for member in self.spec.members]
 
     @override(EnvRunner)
     def sample(self, *, iteration: int) -> list[Rollout]:  # type: ignore[override]
@@ -101,9 +111,12 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
         rollout, self.stats = player.play(
             self._stacked(), phase.length, self.spec.gamma, self.spec.member_steps(iteration)
         )
-        self.num_env_steps_sampled_lifetime += rollout.agent_steps
-        self._unreported.append((rollout.agent_steps, self.stats))
+        self._count(rollout, self.stats)
         return [rollout]
+
+    def _count(self, rollout: Rollout, stats: PlayStats) -> None:
+        self.num_env_steps_sampled_lifetime += rollout.agent_steps
+        self._unreported.append((rollout.agent_steps, stats))
 
     def _stacked(self) -> Any:
         if self.module is None:
@@ -113,7 +126,7 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
     def _player_for(self, envs_per_member: int) -> Player:
         if self.player is None or self.player.envs_per_member != envs_per_member:
             if self.player is None:
-                seeds = [member.seed for member in self.spec.members]
+                seeds = self._seeds()
                 noise, behaviour = noise_generators(seeds), self._behaviour(seeds)
             else:
                 noise, behaviour = self.player.noise, self.player.behaviour

@@ -10,11 +10,10 @@ from gymnasium import spaces
 
 from roamrl.algorithms.bundle import ModuleSpec, PolicyBundle
 from roamrl.algorithms.learner_spec import AlgorithmName, MemberSpec
-from roamrl.algorithms.strategy import StrategyConfig, one_source
+from roamrl.algorithms.strategy import Setting, StrategyConfig, one_source
 from roamrl.algorithms.transfer.experts import ExpertPerSource
 from roamrl.algorithms.transfer.guided import StartsFrom
 from roamrl.envs.errors import InputError
-from roamrl.envs.reward import RewardParts
 from roamrl.envs.task import Task
 
 
@@ -68,6 +67,6 @@ class BesideExperts(ExpertPerSource[ManyExpertsConfig]):
         initial = first if self.config.starts_from == "expert" else None
         return replace(base, tasks=(target,), initial=initial, experts=tuple(sources))
 
-    def module(self, base: ModuleSpec, parts: RewardParts | None, sources: int) -> ModuleSpec:
+    def module(self, base: ModuleSpec, setting: Setting) -> ModuleSpec:
         """Return a module of action values with room for the experts."""
-        return action_value_module(self.name, base, experts=sources)
+        return action_value_module(self.name, base, experts=setting.sources)

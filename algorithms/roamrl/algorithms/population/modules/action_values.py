@@ -86,7 +86,7 @@ class StackedActionValues(StackedModule):
                 f"action values need discrete actions, got {spec.action_space!r}; use a policy of kind 'mlp'"
             )
         self.config = ActionValueConfig.from_json(spec.model)
-        self.observation_size = math.prod(space.shape)
+        self.observation_size = math.prod(spec.input_shape)
         where = self.config.reward_weights
         if where is not None and where[1] > self.observation_size:
             raise InputError(f"reward_weights {where} lie outside an observation of {self.observation_size} numbers")

@@ -8,11 +8,24 @@ import torch
 
 from roamrl.algorithms.bundle import ModuleSpec, PolicyBundle
 from roamrl.algorithms.population.modules.action_values import StackedActionValues
+from roamrl.algorithms.population.modules.conditioned import StackedConditioned
+from roamrl.algorithms.population.modules.entity import StackedEntities
+from roamrl.algorithms.population.modules.gru import StackedGRU
+from roamrl.algorithms.population.modules.latent import StackedLatent
 from roamrl.algorithms.population.modules.mlp import StackedMLP
+from roamrl.algorithms.population.modules.multihead import StackedMultihead
 from roamrl.algorithms.population.modules.stacked import StackedModule
 from roamrl.envs.errors import InputError, unknown_name
 
-MODULE_KINDS: dict[str, Callable[[ModuleSpec, int], StackedModule]] = {"mlp": StackedMLP, "q": StackedActionValues}
+MODULE_KINDS: dict[str, Callable[[ModuleSpec, int], StackedModule]] = {
+    "mlp": StackedMLP,
+    "multihead": StackedMultihead,
+    "conditioned": StackedConditioned,
+    "entity": StackedEntities,
+    "gru": StackedGRU,
+    "latent": StackedLatent,
+    "q": StackedActionValues,
+}
 """The allow-list of module kinds."""
 
 

@@ -106,14 +106,20 @@ def differentiable_outputs(inputs: Tensor, weights: Tensor, layout: Layout, nets
     named = layout.views(weights)
     outputs = []
     for net in nets:
-        features, activation = inputs, NONLINEARITIES[net.activation].plain
-        for layer in net.hidden:
-            features = activation(torch.bmm(features, named[f"{layer}.weight"]) + named[f"{layer}.bias"][:, None])
+        features = differentiable_features(inputs, named, net)
         outputs += [
             torch.bmm(named[f"{layer}.weight"].mT, features.mT) + named[f"{layer}.bias"][:, :, None]
             for layer in net.outputs
         ]
     return tuple(outputs)
+
+
+def differentiable_features(inputs: Tensor, named: Named, net: Net) -> Tensor:
+    """Return a net's last activations [p, n, H] by torch's own operations."""
+    activation = NONLINEARITIES[net.activation].plain
+    for layer in net.hidden:
+        inputs = activation(torch.bmm(inputs, named[f"{layer}.weight"]) + named[f"{layer}.bias"][:, None])
+    return inputs
 
 
 class _DenseNets(torch.autograd.Function):

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from roamrl.envs.errors import unknown_name
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -52,6 +54,16 @@ class Layout:
         members = rows.shape[0]
         pieces = rows.split(self.sizes, dim=1)
         return {slot.name: piece.view(members, *slot.shape) for slot, piece in zip(self.slots, pieces, strict=True)}
+
+    def named(self, name: str) -> Tensor:
+        """Return which of the D numbers belong to a parameter, [D] bool.
+
+        Raises:
+            InputError: If there is no such parameter.
+        """
+        if name not in {slot.name for slot in self.slots}:
+            raise unknown_name("parameter", name, [slot.name for slot in self.slots])
+        return torch.cat([torch.full((slot.size,), slot.name == name) for slot in self.slots])
 
     def mask(self, trunk_only: bool) -> Tensor:
         """Return which of the D numbers belong to the trunk ([D] bool), or all of them."""

@@ -16,6 +16,7 @@ from roamrl.algorithms.population.distributions import ActionHead, action_head
 from roamrl.algorithms.population.modules.dense import Activation, Net, dense_outputs, differentiable_outputs, output
 from roamrl.algorithms.population.modules.layout import Layout, Slot
 from roamrl.algorithms.population.modules.stacked import Evaluate, StackedModule
+from roamrl.algorithms.population.modules.statistics import RunningStatistics
 from roamrl.envs.errors import InputError, unknown_name
 
 _WIDEST, _DEEPEST = 4096, 8
@@ -75,9 +76,9 @@ class StackedMLP(StackedModule):
         if not isinstance(space, spaces.Box):
             raise InputError(f"the module kind 'mlp' reads Box observations, got {space!r}")
         self.config = MLPConfig.from_json(spec.model)
-        self.observation_size = math.prod(space.shape)
-        self.nets = _nets(self.config)
-        super().__init__(spec, members, _slots(self.config, self.observation_size, spec), self.observation_size)
+        self.observation_size = math.prod(spec.input_shape)
+        self.nets = make_nets(self.config)
+        super().__init__(spec, members, mlp_slots(self.config, self.observation_size, spec), self.observation_size)
 
     @torch.no_grad()
     def initialise(self, member: int, generator: torch.Generator) -> None:
@@ -95,9 +96,7 @@ class StackedMLP(StackedModule):
         flat = obs.reshape(*obs.shape[:2], self.observation_size).to(self.weights.dtype)
         if not self.config.normalise:
             return flat
-        mean, scale = self.observations.shift_and_scale(OBSERVATION_EPSILON)
-        limit = OBSERVATION_CLIP
-        return (flat - mean[:, None]).mul_(scale.reciprocal()[:, None]).clamp_(-limit, limit)
+        return standardised(flat, self.observations)
 
     def observe(self, obs: Tensor, held: Tensor | None = None) -> None:
         """Take observations [P, N, *O] into the running statistics, except for members that are held ([P] bool)."""
@@ -107,7 +106,7 @@ class StackedMLP(StackedModule):
     def evaluate(self, prepared: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits [p, N, A] and standardised values [p, N] of prepared observations [p, N, O], weights [p, D]."""
         logits, values = dense_outputs(prepared, weights, self.layout, self.nets)
-        return _with_log_std(self.head, self.layout, logits.mT, weights), values.squeeze(1)
+        return with_log_std(self.head, self.layout, logits.mT, weights), values.squeeze(1)
 
     def differentiable(self) -> Evaluate:
         """Return :meth:`evaluate` by torch's own operations; it holds none of the members."""
@@ -115,7 +114,7 @@ class StackedMLP(StackedModule):
 
         def evaluate(prepared: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
             logits, values = differentiable_outputs(prepared, weights, layout, nets)
-            return _with_log_std(head, layout, logits.mT, weights), values.squeeze(1)
+            return with_log_std(head, layout, logits.mT, weights), values.squeeze(1)
 
         return evaluate
 
@@ -123,7 +122,7 @@ class StackedMLP(StackedModule):
         """Return logits [P, N, A] of prepared observations [P, N, O]."""
         named = self.layout.views(self.weights)
         features, *_ = self.nets[0].features(prepared, named)
-        return _with_log_std(self.head, self.layout, output(features, named, "actor.head").mT, self.weights)
+        return with_log_std(self.head, self.layout, output(features, named, "actor.head").mT, self.weights)
 
     def prepared_values(self, prepared: Tensor) -> Tensor:
         """Return standardised values [P, N] of prepared observations [P, N, O]."""
@@ -132,13 +131,22 @@ class StackedMLP(StackedModule):
         return output(features, named, "critic.head").squeeze(1)
 
 
-def _with_log_std(head: ActionHead, layout: Layout, logits: Tensor, weights: Tensor) -> Tensor:
+def standardised(flat: Tensor, statistics: RunningStatistics) -> Tensor:
+    """Return observations [P, N, O] standardised by each member's statistics and clipped at 10 deviations."""
+    mean, scale = statistics.shift_and_scale(OBSERVATION_EPSILON)
+    limit = OBSERVATION_CLIP
+    return (flat - mean[:, None]).mul_(scale.reciprocal()[:, None]).clamp_(-limit, limit)
+
+
+def with_log_std(head: ActionHead, layout: Layout, logits: Tensor, weights: Tensor) -> Tensor:
+    """Return logits [p, N, A] with the weights' log standard deviations, where the head has some."""
     if not head.log_stds:
         return logits
     return head.with_log_std(logits, layout.views(weights)["actor.log_std"])
 
 
-def _nets(config: MLPConfig) -> tuple[Net, ...]:
+def make_nets(config: MLPConfig) -> tuple[Net, ...]:
+    """Return the nets of a config: one for actor and critic, or one each."""
     depth = range(len(config.hidden))
     if config.shared_trunk:
         names = tuple(f"trunk.{layer}" for layer in depth)
@@ -149,16 +157,23 @@ def _nets(config: MLPConfig) -> tuple[Net, ...]:
     )
 
 
-def _slots(config: MLPConfig, inputs: int, spec: ModuleSpec) -> list[Slot]:
+def mlp_slots(config: MLPConfig, inputs: int, spec: ModuleSpec) -> list[Slot]:
+    """Return the slots of an mlp on so many inputs."""
     head = action_head(spec.action_space)
-    slots = []
-    for net in ("trunk",) if config.shared_trunk else ("actor", "critic"):
-        for layer, (rows, columns) in enumerate(zip((inputs, *config.hidden), config.hidden, strict=False)):
-            slots += dense_slots(f"{net}.{layer}", rows, columns, trunk=True)
+    slots = hidden_slots(config, inputs)
     slots += dense_slots("actor.head", config.hidden[-1], head.outputs, trunk=False)
     if head.log_stds:
         slots.append(Slot("actor.log_std", (head.log_stds,), trunk=False))
     return slots + dense_slots("critic.head", config.hidden[-1], 1, trunk=False)
+
+
+def hidden_slots(config: MLPConfig, inputs: int) -> list[Slot]:
+    """Return the slots of a config's hidden layers on so many inputs."""
+    slots = []
+    for net in ("trunk",) if config.shared_trunk else ("actor", "critic"):
+        for layer, (rows, columns) in enumerate(zip((inputs, *config.hidden), config.hidden, strict=False)):
+            slots += dense_slots(f"{net}.{layer}", rows, columns, trunk=True)
+    return slots
 
 
 def dense_slots(layer: str, inputs: int, outputs: int, *, trunk: bool) -> list[Slot]:

@@ -29,8 +29,9 @@ class StackedModule(nn.Module, ABC):
     """P policies of one kind with weights, observation statistics and return statistics of their own.
 
     A kind implements :meth:`initialise`, :meth:`prepare`, :meth:`observe`, and on prepared observations
-    :meth:`evaluate`, :meth:`differentiable`, :meth:`prepared_logits` and :meth:`prepared_values`. Nothing a member
-    computes depends on another member.
+    :meth:`evaluate`, :meth:`differentiable`, :meth:`prepared_logits` and :meth:`prepared_values`. Kinds with memory
+    derive from :class:`~roamrl.algorithms.population.modules.memory.MemoryModule`. Nothing a member computes depends on
+    another member.
 
     Attributes:
         spec: The members' common spec.
@@ -40,7 +41,10 @@ class StackedModule(nn.Module, ABC):
         weights: All parameters, [P, D].
         observations: Running statistics of observations, [P, O].
         returns: Running statistics of returns, [P, 1].
+        memory_size: Numbers that a policy carries from step to step in each row, H; 0 for kinds without memory.
     """
+
+    memory_size: int = 0
 
     def __init__(self, spec: ModuleSpec, members: int, slots: Sequence[Slot], observation_size: int) -> None:
         super().__init__()
@@ -88,26 +92,41 @@ class StackedModule(nn.Module, ABC):
     def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits [P, N, A] and values [P, N], in units of return, of observations [P, N, *O]."""
         logits, values = self.evaluate(self.prepare(obs), self.weights)
-        return logits, self._in_return_units(values)
+        return logits, self.in_return_units(values, obs)
 
     def logits(self, obs: Tensor) -> Tensor:
         """Return logits [P, N, A] of observations [P, N, *O]."""
         return self.prepared_logits(self.prepare(obs))
 
+    def start_memory(self, rows: int) -> Tensor:
+        """Return the memory of nothing, zeros [P, rows, H]."""
+        return self.weights.detach().new_zeros(self.members, rows, self.memory_size)
+
+    def step(self, obs: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits [P, N, A] of observations [P, N, *O], and the memory [P, N, H] that they leave behind."""
+        return self.logits(obs), memory
+
     def values(self, obs: Tensor) -> Tensor:
         """Return values [P, N], in units of return, of observations [P, N, *O]."""
-        return self._in_return_units(self.prepared_values(self.prepare(obs)))
+        return self.in_return_units(self.prepared_values(self.prepare(obs)), obs)
 
-    def observe_returns(self, returns: Tensor, held: Tensor | None = None) -> None:
-        """Take returns [P, N] into the running statistics, except for members that are held ([P] bool)."""
+    def observe_returns(self, returns: Tensor, obs: Tensor, held: Tensor | None = None) -> None:
+        """Take the returns [P, N] of observations [P, N, *O] into the running statistics.
+
+        Args:
+            returns: The returns.
+            obs: Where they were got; kinds with statistics of each task read the task there.
+            held: Members whose statistics stay, [P] bool.
+        """
         self.returns.update(returns[..., None], held)
 
-    def standardise_returns(self, returns: Tensor) -> Tensor:
-        """Return returns [P, N] in the critic's units."""
+    def standardise_returns(self, returns: Tensor, obs: Tensor) -> Tensor:
+        """Return the returns [P, N] of observations [P, N, *O] in the critic's units."""
         mean, scale = self.returns.shift_and_scale(_EPSILON)
         return (returns - mean) / scale
 
-    def _in_return_units(self, values: Tensor) -> Tensor:
+    def in_return_units(self, values: Tensor, obs: Tensor) -> Tensor:
+        """Return the critic's values [P, N] of observations [P, N, *O] in units of return."""
         mean, scale = self.returns.shift_and_scale(_EPSILON)
         return values * scale + mean
 

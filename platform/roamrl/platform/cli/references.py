@@ -50,9 +50,14 @@ def references(
             row.role,
             number(row.return_mean, 2),
             number(row.score, 2),
-            number(row.violation_rate, 2),
+            _rate(row.violation_rate),
             number(row.cpu_ms, 1),
         )
         for row in table
     ]
     print_table(columns, rows)
+
+
+def _rate(rate: float) -> str:
+    """Return a rate with two digits that mean something, however rare what it counts."""
+    return "-" if rate != rate else f"{rate:.2g}"

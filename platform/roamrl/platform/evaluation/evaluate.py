@@ -65,13 +65,36 @@ def evaluate_bundles(
     """
     if len(bundles) != len(tasks):
         raise InputError(f"{len(bundles)} policies for {len(tasks)} tasks; give one task a policy")
-    policy = StackedPolicy(bundles)
-    rng = np.random.default_rng(seed)
+    actor = Actor(StackedPolicy(bundles), tasks, greedy=greedy, seed=seed)
+    return play(family_of(tasks), tasks, actor.act, episodes=episodes, seed=seed, watcher=actor)
 
-    def act(obs: NDArray[np.float32], env: BatchedEnv) -> NDArray[Any]:
-        return policy.act(obs, greedy=greedy, rng=rng)
 
-    return play(family_of(tasks), tasks, act, episodes=episodes, seed=seed)
+class Actor:
+    """P policies that play a task each, and are told what came of it.
+
+    Attributes:
+        policy: The policies.
+        greedy: Whether they take their most likely action; otherwise they sample.
+        rng: What they sample by.
+    """
+
+    def __init__(self, policy: StackedPolicy, tasks: Sequence[Task], *, greedy: bool, seed: int) -> None:
+        self.policy = policy
+        self.greedy = greedy
+        self.rng = np.random.default_rng(seed)
+        self._tasks = tasks
+
+    def begin(self, shape: tuple[int, int]) -> None:
+        """Forget everything: E episodes of each task, shape (P, E), are about to begin."""
+        self.policy.begin(shape[1])
+
+    def act(self, obs: NDArray[np.float32], env: BatchedEnv) -> NDArray[Any]:
+        """Return actions [P, E, *A] for observations [P, E, *O]."""
+        return self.policy.act(obs, greedy=self.greedy, rng=self.rng, tasks=self._tasks)
+
+    def after(self, rewards: NDArray[np.float64], ended: NDArray[np.bool_]) -> None:
+        """Take in the rewards of a step and which episodes have ended, [P, E]."""
+        self.policy.after(rewards, ended)
 
 
 def evaluate_expert(

@@ -14,8 +14,10 @@ from roamrl.platform.report import formatting
 from roamrl.platform.report.arms import TUNING_WORDS, target_views
 from roamrl.platform.report.cautions import cautions
 from roamrl.platform.report.chosen import chosen_rows
+from roamrl.platform.report.comparison import comparisons
 from roamrl.platform.report.cost import cost_rows
 from roamrl.platform.report.figures.style import arm_styles
+from roamrl.platform.report.gap_panels import draw_gap_panels
 from roamrl.platform.report.panels import draw_panels
 from roamrl.platform.report.run_data import RunData, read_run
 from roamrl.platform.report.source_panels import draw_source_panels
@@ -63,7 +65,9 @@ def _page(data: RunData, folder: Path, arms: Sequence[str]) -> str:
             main=[panel for panel in panels if panel.view.tuning == first],
             chosen=[row for row in chosen_rows(data.folder) if not arms or row.arm in arms],
             costs=cost_rows(data, [view for view in views if view.tuning == first]),
-            summary=summarise(views, data.settings),
+            summary=summarise(views, data.settings, data.study),
+            comparisons=comparisons(data, views, data.settings),
+            gaps=draw_gap_panels(data, folder, arms),
             measures=MEASURES,
             cautions=cautions(data, views),
             sources=draw_source_panels(data, folder),

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
 
 from roamrl.platform.evaluation.statistics import iqm, stratified_bootstrap_interval
 from roamrl.platform.report.arms import TargetView
+from roamrl.platform.report.comparison_views import fields
+from roamrl.platform.report.comparison_words import simple_against_others
 from roamrl.platform.report.formatting import episodes, estimate, interval, listed, plural, score, signed
 from roamrl.platform.report.settings import ReportSettings
 from roamrl.platform.report.verdicts import Finding, Measure, Verdict, judge, judge_reference, measured
@@ -27,6 +31,7 @@ class Summary:
         won: Arms significantly better than scratch, than joint training, or than the classical policy.
         lost: Arms significantly worse than scratch.
         simpler: Where joint training or the classical policy is significantly better than an arm.
+        simple: Where simple ways beat policy transfer and meta-learning over all targets, and where they do not.
         undecided: Comparisons that are not significant.
         untested: Comparisons without repetitions to test them.
         protocols: How the verdicts of the other tuning protocol differ; empty with one protocol.
@@ -39,6 +44,7 @@ class Summary:
     won: tuple[str, ...]
     lost: tuple[str, ...]
     simpler: tuple[str, ...]
+    simple: tuple[str, ...]
     undecided: tuple[str, ...]
     untested: tuple[str, ...]
     protocols: tuple[str, ...]
@@ -47,10 +53,18 @@ class Summary:
     chance: float
 
 
-def summarise(views: Sequence[TargetView], settings: ReportSettings) -> Summary:
-    """Compare every arm with scratch, joint training and the classical policy, and say how it went."""
+def summarise(
+    views: Sequence[TargetView], settings: ReportSettings, study: Mapping[str, Any] = MappingProxyType({})
+) -> Summary:
+    """Compare every arm with scratch, joint training and the classical policy, and say how it went.
+
+    Args:
+        views: All views of targets.
+        settings: Of the report.
+        study: The study as it was run, whose splits say which targets are out of distribution.
+    """
     if not views:
-        return Summary((NO_TARGETS,), (), (), (), (), (), (), (), 0, 0.0)
+        return Summary((NO_TARGETS,), (), (), (), (), (), (), (), (), 0, 0.0)
     findings = [finding for view in views for finding in _findings(view, settings)]
     main = [view for view in views if view.tuning == views[0].tuning]
     first = [finding for finding in findings if finding.tuning == views[0].tuning]
@@ -65,6 +79,7 @@ def summarise(views: Sequence[TargetView], settings: ReportSettings) -> Summary:
         won=_sentences(by_verdict.get("better", []), "better than"),
         lost=_sentences([finding for finding in worse if finding.other in scratch], "worse than"),
         simpler=_simpler([finding for finding in worse if finding.other not in scratch]),
+        simple=simple_against_others(fields(study, views, views[0].tuning), settings),
         undecided=_sentences(by_verdict.get("not significant", []), "not significantly different from"),
         untested=_sentences(by_verdict.get("not tested", []), "not tested against"),
         protocols=_protocols(main, views, findings, settings) if tested else (),

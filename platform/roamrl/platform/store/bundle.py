@@ -70,7 +70,7 @@ def read_blob(backend: Backend, manifest: Manifest, limits: Limits) -> bytes:
 
 
 def _module_spec(module: Mapping[str, Any]) -> ModuleSpec:
-    if set(module) != {"kind", "observation_space", "action_space", "model"}:
+    if set(module) - {"extras"} != {"kind", "observation_space", "action_space", "model"}:
         raise StoreError("a module's spec has kind, observation_space, action_space and model; publish a PolicyBundle")
     kinds = _module_kinds()
     if module["kind"] not in kinds:

@@ -73,6 +73,8 @@ class Expert:
         Raises:
             StoreError: If the observations have another shape than its observation space, or are not finite.
         """
+        if self._stacked.carries:
+            raise StoreError(f"expert {self.entry.short} carries a memory from step to step; ask its session(rows)")
         shape = self._bundle.spec.observation_space.shape
         values = np.asarray(obs, np.float32)
         if shape is None:
@@ -85,6 +87,14 @@ class Expert:
         rows = values.reshape(1, len(values) if extra else 1, *shape)
         actions: NDArray[Any] = self._stacked.act(rows, greedy=greedy, rng=rng)[0]
         return actions if extra else np.asarray(actions[0])
+
+    def session(self, rows: int = 1) -> StackedPolicy:
+        """Return its policy at the beginning of a trial in so many rows: act, then after(rewards, ended), by turns."""
+        from roamrl.algorithms.population.acting import StackedPolicy
+
+        policy = StackedPolicy([self._bundle])
+        policy.begin(rows)
+        return policy
 
     @cached_property
     def _bundle(self) -> PolicyBundle:

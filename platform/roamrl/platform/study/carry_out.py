@@ -104,16 +104,17 @@ def _learner(
     members = []
     for member in unit.members:
         spec = member.base
+        ids = [finished[origin.unit]["experts"][origin.member] for origin in member.origins]
+        for expert_id in ids:
+            if expert_id not in bundles:
+                bundles[expert_id] = state.store.get(expert_id).bundle()
+        sources = [bundles[expert_id] for expert_id in ids]
         if adapting and member.target is not None:
-            ids = [finished[origin.unit]["experts"][origin.member] for origin in member.origins]
-            for expert_id in ids:
-                if expert_id not in bundles:
-                    bundles[expert_id] = state.store.get(expert_id).bundle()
-            target = arm_task(study, unit.arm, member.target.task)
-            spec = strategy.adapt(target, [bundles[expert_id] for expert_id in ids], spec)
+            spec = strategy.adapt(arm_task(study, unit.arm, member.target.task), sources, spec)
+        elif sources:
+            spec = strategy.consolidate(spec.tasks, sources, spec)
         members.append(spec)
-    config = dict(members[0].tasks[0].config)
-    module = module_spec(study, unit.arm, config, adapting=adapting, sources=len(unit.members[0].origins))
+    module = module_spec(study, unit.arm, members[0].tasks, adapting=adapting, sources=len(unit.members[0].origins))
     return learner_spec(study, unit.arm, module, members, unit.phases, unit.iterations, adapting=adapting)
 
 

@@ -8,13 +8,27 @@ from dataclasses import dataclass
 
 from roamrl.envs.family import get_family
 from roamrl.platform.study.candidates import candidates
+from roamrl.platform.study.classical import classical_targets
+from roamrl.platform.study.gap import study_gap
+from roamrl.platform.study.gap_scores import gap_pieces
+from roamrl.platform.study.in_context import in_context_trials
+from roamrl.platform.study.learners import arm_strategy
 from roamrl.platform.study.pools import source_pools, zero_shot_pieces
 from roamrl.platform.study.probing import planned_probes
-from roamrl.platform.study.schema import Study
+from roamrl.platform.study.schema import CLASSICAL_TUNED, Study
 from roamrl.platform.study.selection_check import check_choice
 from roamrl.platform.study.source_scores import Piece
 from roamrl.platform.study.tasks import NamedTask, study_splits
-from roamrl.platform.study.units import Chosen, Member, Origin, Unit, adapt_units, pretrain_units
+from roamrl.platform.study.units import (
+    Chosen,
+    Member,
+    Origin,
+    Unit,
+    adapt_units,
+    consolidation_units,
+    policies_of,
+    pretrain_units,
+)
 
 LEARNED_STEPS_A_SECOND = 30_000
 """Environment steps of slicing-v1 that a core samples and learns a second, eight members of 1,024 rows each."""
@@ -91,7 +105,10 @@ def plan_study(study: Study) -> Plan:
     policies: dict[str, list[tuple[Origin, Member]]] = {}
     for arm in study.arms:
         units = pretrain_units(study, arm, splits, targets)
-        policies[arm] = [(Origin(unit.key, i), member) for unit in units for i, member in enumerate(unit.members)]
+        policies[arm] = policies_of(units)
+        if arm_strategy(study, arm).consolidates:
+            units = [*units, *consolidation_units(study, arm, policies[arm])]
+            policies[arm] = policies_of(unit for unit in units if unit.members[0].origins)
         new = [unit for unit in units if unit.key not in seen]
         seen |= {unit.key for unit in new}
         own_splits = len(splits[study.val]) * study.evaluation.episodes + study.evaluation.final_episodes
@@ -110,7 +127,52 @@ def plan_study(study: Study) -> Plan:
         met = adapt_units(study, "adapt", arm, targets, policies[arm], candidates(study, arm)[0], None, stand_ins)
         played = max(0, _points(met) - 2) * study.evaluation.episodes + 2 * study.evaluation.final_episodes
         rows += _row("adapt", arm, met, played, study, cores)
+    rows += _in_context_rows(study, targets, policies, cores)
+    rows += _classical_row(study, targets, cores)
+    rows += _gap_rows(study, splits, targets, cores)
     return Plan(tuple(rows), cores)
+
+
+def _in_context_rows(
+    study: Study,
+    targets: Sequence[NamedTask],
+    policies: Mapping[str, Sequence[tuple[Origin, Member]]],
+    cores: int,
+) -> list[PlanRow]:
+    trials = in_context_trials(study, targets, policies)
+    rows = []
+    for arm in dict.fromkeys(each.arm for each in trials):
+        own = [each for each in trials if each.arm == arm]
+        episodes = sum(len(e.targets) * (e.points[-1] + len(e.points)) * study.evaluation.episodes for e in own)
+        seconds = episodes * _episode_steps(study) / PLAYED_STEPS_A_SECOND / min(cores, len(own))
+        rows.append(PlanRow("in-context", arm, len(own), len(own) * len(targets), 0, seconds))
+    return rows
+
+
+def _classical_row(study: Study, targets: Sequence[NamedTask], cores: int) -> list[PlanRow]:
+    found = classical_targets(study, targets)
+    if not found:
+        return []
+    searches = [search for target in found for search in target.searches]
+    episodes = sum(search.budget + search.episodes for search in searches)
+    seconds = episodes * _episode_steps(study) / PLAYED_STEPS_A_SECOND / min(cores, len(found))
+    return [PlanRow("classical", CLASSICAL_TUNED, len(found), len(found) * study.adapt.seeds, 0, seconds)]
+
+
+def _gap_rows(
+    study: Study, splits: Mapping[str, Sequence[NamedTask]], targets: Sequence[NamedTask], cores: int
+) -> list[PlanRow]:
+    """Return what the generalisation gap takes by arm: training, then scores of all its policies."""
+    gap = study_gap(study, splits, targets)
+    pieces = gap_pieces(study, gap.policies, targets)
+    rows = []
+    for arm in study.gap.arms if study.gap else ():
+        rows += _row("gap", arm, [unit for unit in gap.units if unit.arm == arm], 0, study, cores)
+        played = [piece for piece in pieces if piece.arm == arm]
+        seconds = sum(piece.episodes for piece in played) * _episode_steps(study) / PLAYED_STEPS_A_SECOND
+        policies = sum(policy.arm == arm for policy in gap.policies)
+        rows.append(PlanRow("gap-score", arm, len(played), policies, 0, seconds / min(cores, len(played))))
+    return rows
 
 
 def _selection_rows(

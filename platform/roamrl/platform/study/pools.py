@@ -36,7 +36,9 @@ def source_pools(study: Study, splits: Mapping[str, Sequence[NamedTask]], target
     arms: dict[tuple[str, ...], list[str]] = {}
     units: dict[tuple[str, ...], tuple[Unit, ...]] = {}
     for arm, entry in study.arms.items():
-        own = tuple(pretrain_units(study, arm, splits, targets)) if arm_strategy(study, arm).adapts else ()
+        strategy = arm_strategy(study, arm)
+        draws = strategy.adapts and not strategy.consolidates
+        own = tuple(pretrain_units(study, arm, splits, targets)) if draws else ()
         of_one_task = any(member.target is not None for unit in own for member in unit.members)
         if own and (entry.choose not in ("rotate", "all") or (study.zero_shot_matrix and of_one_task)):
             key = tuple(unit.key for unit in own)

@@ -1,4 +1,4 @@
-"""Running a study: references, pretraining, choice of sources, tuning, adaptation, tables, report; and resuming it."""
+"""Running a study: its stages from references to the generalisation gap, tables, report; and resuming it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from roamrl.envs.errors import InputError
 from roamrl.envs.radio.trace_library import open_traces
 from roamrl.platform.report.page import write_report
 from roamrl.platform.store.store import ExpertStore
+from roamrl.platform.study.classical import tuned_classical
 from roamrl.platform.study.folder import Failure, RunFolder
+from roamrl.platform.study.gap_stage import generalisation_gap
+from roamrl.platform.study.in_context import adapt_in_context
 from roamrl.platform.study.plan import plan_study
 from roamrl.platform.study.pools import zero_shot
 from roamrl.platform.study.progress import NoProgress, Progress
@@ -78,6 +81,9 @@ def run_study(
         select_sources(state)
         tune(state)
         adapt(state)
+        adapt_in_context(state)
+        tuned_classical(state)
+        generalisation_gap(state)
         write_tables(state.folder, state.failures, study.val)
         state.folder.write_json("dropped.json", [asdict(task) for task in state.dropped])
     report = write_report(state.folder.path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -267,6 +267,45 @@ class MetricsEntry(Entry):
     seed: int = 0
 
 
+CLASSICAL_TUNED: Final = "classical-tuned"
+"""Arm and strategy of the classical policy that is tuned on each target; it learns nothing, so no arm describes it."""
+
+
+class TunedClassicalEntry(Entry):
+    """The classical policy with its few numbers tuned on the target's own episodes, met as one more arm.
+
+    Attributes:
+        up_to: Target episodes after which it tunes no further and stays as it is.
+    """
+
+    up_to: int = Field(500, ge=0)
+
+
+class GapEntry(Entry):
+    """Generalisation gap: score on training contexts and on targets against their number, at fixed steps (PROTOCOL 9).
+
+    Attributes:
+        arms: Arms whose strategy is trained anew for each number; their sources are the training contexts.
+        contexts: Numbers of training contexts, each the first so many of the split, and ``unlimited``.
+        seeds: Independent members a number.
+        steps: Environment steps a member; None for those of the arm's own pretraining.
+        pool: Contexts that stand for ``unlimited``: the split's own, then fresh draws.
+    """
+
+    arms: tuple[str, ...] = Field(min_length=1)
+    contexts: tuple[int | Literal["unlimited"], ...] = (1, 2, 4, 8, 16, 32, 64, "unlimited")
+    seeds: int = Field(3, ge=1)
+    steps: int | None = Field(None, ge=1)
+    pool: int = Field(4096, ge=2)
+
+    @model_validator(mode="after")
+    def _increasing(self) -> GapEntry:
+        sizes = [self.pool if number == "unlimited" else number for number in self.contexts]
+        if sizes != sorted(set(sizes)) or len(sizes) < 2 or sizes[0] < 1:
+            raise ValueError(f"gap.contexts must increase from 1 on, 'unlimited' being {self.pool}, e.g. [1, 4, 16]")
+        return self
+
+
 class ExecutionEntry(Entry):
     """How the work is cut up; results do not depend on it except where members of a trial share a minibatch order.
 
@@ -305,6 +344,8 @@ class Study(Entry):
         adapt: How targets are met.
         evaluation: How policies are scored.
         metrics: Parameters of the O-RAN transfer metrics.
+        tuned_classical: The classical policy tuned on each target, as an arm of few samples; None for none.
+        gap: The generalisation gap against the number of training contexts; None for none.
         zero_shot_matrix: Whether every source policy is scored on every target as it is, also where no arm chooses
             among sources.
         execution: How the work is cut up.
@@ -327,6 +368,8 @@ class Study(Entry):
     adapt: AdaptEntry = AdaptEntry()
     evaluation: EvaluationEntry = EvaluationEntry()
     metrics: MetricsEntry = MetricsEntry()
+    tuned_classical: TunedClassicalEntry | None = None
+    gap: GapEntry | None = None
     zero_shot_matrix: bool = False
     execution: ExecutionEntry = ExecutionEntry()
     seed: int = 0
@@ -340,8 +383,11 @@ class Study(Entry):
         for name, arm in self.arms.items():
             if arm.up_to is not None and arm.up_to not in self.adapt.episodes:
                 raise ValueError(f"arm {name!r}: up_to {arm.up_to} is none of adapt.episodes {self.adapt.episodes}")
-        for name in {"trivial", "classical", "oracle"} & set(self.arms):
+        for name in {"trivial", "classical", "oracle", CLASSICAL_TUNED} & set(self.arms):
             raise ValueError(f"arm {name!r}: that name belongs to a reference; choose another")
+        known = [name for name, arm in self.arms.items() if arm.sources]
+        if self.gap and not set(self.gap.arms) <= set(known):
+            raise ValueError(f"gap.arms {list(self.gap.arms)} must be arms with sources, which are {known}")
         if self.val in self.targets:
             raise ValueError("'val' is for choices and may not be a target as well")
         return self

@@ -11,6 +11,7 @@ from roamrl.platform.evaluation.references import ReferenceReturns, default_cach
 from roamrl.platform.study.candidates import Candidate, candidate_json, candidates
 from roamrl.platform.study.carry_out import as_completed, carry_out
 from roamrl.platform.study.folder import Failure, failure_reason
+from roamrl.platform.study.learners import arm_strategy
 from roamrl.platform.study.results import RESULTS, Result, write_rows
 from roamrl.platform.study.rows import Evaluation, reference_rows
 from roamrl.platform.study.schema import Study
@@ -18,7 +19,15 @@ from roamrl.platform.study.scoring import Job, score_references_remotely
 from roamrl.platform.study.state import Dropped, RunState
 from roamrl.platform.study.tasks import NamedTask
 from roamrl.platform.study.tuning import Choice, choose_candidate
-from roamrl.platform.study.units import Origin, Unit, adapt_units, arm_task, chooses, pretrain_units
+from roamrl.platform.study.units import (
+    Unit,
+    adapt_units,
+    arm_task,
+    chooses,
+    consolidation_units,
+    policies_of,
+    pretrain_units,
+)
 
 LEAST_GAP = 0.05
 """Least J_oracle - J_trivial a step for a task to tell policies apart (PROTOCOL 2)."""
@@ -56,8 +65,16 @@ def pretrain(state: RunState) -> None:
         own = pretrain_units(state.study, arm, state.splits, state.targets)
         for unit in own:
             units.setdefault(unit.key, unit)
-        state.policies[arm] = [(Origin(unit.key, i), member) for unit in own for i, member in enumerate(unit.members)]
+        state.policies[arm] = policies_of(own)
     carry_out(state, "pretrain", [(unit, "none") for unit in units.values()], _pretrain_evaluations)
+    consolidated = []
+    for arm in state.study.arms:
+        if arm_strategy(state.study, arm).consolidates:
+            own = consolidation_units(state.study, arm, state.policies[arm])
+            state.policies[arm] = policies_of(own)
+            consolidated += own
+    if consolidated:
+        carry_out(state, "pretrain", [(unit, "none") for unit in consolidated], _pretrain_evaluations)
 
 
 def tune(state: RunState) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Literal
@@ -127,8 +127,8 @@ def pretrain_units(
     if strategy.pretrains_on == "nothing":
         return []
     tasks = targets if strategy.pretrains_on == "targets" else source_tasks(study, arm, splits)
-    settings = PretrainEntry.model_validate({**study.pretrain.model_dump(), **study.arms[arm].pretrain})
-    base = MemberSpec(0, (), None, "all", 0, settings.lr, settings.entropy_coeff, settings.clip, settings.max_grad_norm)
+    settings = pretrain_settings(study, arm)
+    base = _pretrain_base(settings)
     names = {arm_task(study, arm, named.task): named for named in tasks}
     members = []
     for number in range(settings.seeds):
@@ -136,6 +136,43 @@ def pretrain_units(
             seed = _derive(study, "pretrain", number, spec.tasks)
             target = names[spec.tasks[0]] if len(spec.tasks) == 1 else None
             members.append(Member(replace(spec, seed=seed), target, number))
+    return _cut_pretraining(study, arm, members, settings)
+
+
+def consolidation_units(study: Study, arm: str, policies: Sequence[tuple[Origin, Member]]) -> list[Unit]:
+    """Return the units that make one policy of an arm's pretrained ones, for each repetition of pretraining.
+
+    Args:
+        study: The study.
+        arm: An arm whose strategy consolidates.
+        policies: Its pretrained members, one a source task and repetition.
+    """
+    settings = pretrain_settings(study, arm)
+    members = []
+    for number in sorted({member.seed for _, member in policies}):
+        own = [(origin, member) for origin, member in policies if member.seed == number]
+        tasks = tuple(task for _, member in own for task in member.base.tasks)
+        seed = _derive(study, "consolidate", number, tasks)
+        base = replace(_pretrain_base(settings), seed=seed, tasks=tasks)
+        members.append(Member(base, None, number, tuple(origin for origin, _ in own)))
+    return _cut_pretraining(study, arm, members, settings)
+
+
+def policies_of(units: Iterable[Unit]) -> list[tuple[Origin, Member]]:
+    """Return the members of units, with where each is to be found."""
+    return [(Origin(unit.key, place), member) for unit in units for place, member in enumerate(unit.members)]
+
+
+def pretrain_settings(study: Study, arm: str) -> PretrainEntry:
+    """Return an arm's pretraining: the study's, with what the arm says in its place."""
+    return PretrainEntry.model_validate({**study.pretrain.model_dump(), **study.arms[arm].pretrain})
+
+
+def _pretrain_base(settings: PretrainEntry) -> MemberSpec:
+    return MemberSpec(0, (), None, "all", 0, settings.lr, settings.entropy_coeff, settings.clip, settings.max_grad_norm)
+
+
+def _cut_pretraining(study: Study, arm: str, members: Sequence[Member], settings: PretrainEntry) -> list[Unit]:
     phases = steady_phases(settings.steps, settings.envs_per_member, settings.length)
     iterations = phases[0].iterations
     points = (iterations * phases[0].rows,)
@@ -292,10 +329,11 @@ def _key(
     candidate: Candidate,
 ) -> str:
     adapts = stage != "pretrain"
+    own = adapts or any(member.origins for member in members)
     strategy = arm_strategy(study, arm, variant_settings(study, arm, candidate) if adapts else None)
     task = next(task for member in members for task in (*member.base.tasks, *_target_task(member)))
-    config = dict(arm_task(study, arm, task).config)
-    module = module_spec(study, arm, config, adapting=adapts, sources=len(members[0].origins))
+    pool = members[0].base.tasks if not adapts else (arm_task(study, arm, task),)
+    module = module_spec(study, arm, pool, adapting=adapts, sources=len(members[0].origins))
     described = [
         {
             "base": {**asdict(replace(m.base, tasks=())), "tasks": [task.id for task in m.base.tasks]},
@@ -309,11 +347,11 @@ def _key(
         {
             "stage": stage,
             "arm": arm if adapts else "",  # rows are an arm's own: two that chose the same source must not share them
-            "strategy": adapting if adapts else {},
+            "strategy": adapting if own else {},
             "members": described,
             "phases": [asdict(phase) for phase in phases],
             "points": list(points),
-            "module": {"kind": module.kind, "model": dict(module.model)},
+            "module": {"kind": module.kind, "model": dict(module.model), "extras": module.extras.to_json()},
             "learner": learner_settings(study, arm, adapting=adapts),
             "evaluation": study.evaluation.model_dump(),
         }

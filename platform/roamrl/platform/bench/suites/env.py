@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 from numpy.typing import NDArray
 
 from roamrl.platform.bench.measure import Contender, Row, alone, compare, interleave
@@ -65,6 +66,8 @@ class CellSteps:
 def random_actions(work: Work, count: int, rng: np.random.Generator) -> NDArray[Any]:
     """Draw one action for each of some cells."""
     space = work.action_space
+    if isinstance(space, spaces.MultiBinary):
+        return rng.integers(2, size=(count, *space.shape), dtype=np.int8)
     if hasattr(space, "n"):
         return rng.integers(int(space.n), size=count)
     return rng.uniform(-1.0, 1.0, (count, *(space.shape or ())))

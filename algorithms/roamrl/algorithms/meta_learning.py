@@ -141,8 +141,6 @@ def check_meta(spec: LearnerSpec) -> None:
         )
     if spec.algorithm != "ppo":
         raise InputError(f"meta-learning is of policies learned by 'ppo', not by {spec.algorithm!r}")
-    if spec.module.kind in ("gru", "latent"):
-        raise InputError(f"meta-learning is of modules without memory, not of kind {spec.module.kind!r}; use 'mlp'")
     if not isinstance(settings, InnerRule):
         _check_tasks(spec, settings)
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from roamrl.envs.adapters import GYMNASIUM
+from roamrl.envs.live_search import LEAST_EPISODES, Surface
 from roamrl.envs.slicing import SLICING, tuning_on_target
 from roamrl.envs.slicing.references import Demand, DemandGains
 from roamrl.envs.slicing.tuning import gains_at
-from roamrl.envs.slicing.tuning_on_target import LEAST_EPISODES, SPREAD, summit, tune_demand_on_target
+from roamrl.envs.slicing.tuning_on_target import tune_demand_on_target
 
 CONFIG = {"episode_windows": 20}
 TASK = SLICING.task({"load": 1.3}, CONFIG)
@@ -49,7 +50,7 @@ def test_every_episode_is_counted_and_played_once(monkeypatch: pytest.MonkeyPatc
 def test_each_episode_is_played_with_gains_of_its_own() -> None:
     start = DemandGains((1.2, 0.9, 0.9), 0.2)
     tuned = tune_demand_on_target(SLICING, TASK, start, 10, 5)
-    step = SPREAD * np.random.default_rng(5).standard_normal((5, 4))
+    step = Surface(1, 1).spread * np.random.default_rng(5).standard_normal((5, 4))
     origin = np.append(np.log(start.scale), np.log(start.floor))
     assert tuned.searched is not None
     for number, point in enumerate([*step, *-step]):
@@ -64,27 +65,6 @@ def test_the_same_seed_finds_the_same_numbers_and_more_episodes_begin_with_the_s
     few, again, more = (SLICING.tuned_classical(TASK, n, 8) for n in (12, 12, 14))
     assert few.numbers == again.numbers
     assert few.numbers != more.numbers
-
-
-def test_the_summit_is_that_of_the_surface_where_noise_is_small() -> None:
-    rng = np.random.default_rng(0)
-    step = SPREAD * rng.standard_normal((2000, 3))
-    tried = np.concatenate([step, -step])
-    slope, curvature = np.array([0.04, -0.02, 0.0]), tuning_on_target.CURVATURE
-    rewards = 0.7 + tried @ slope - curvature / 2 * (tried**2).sum(axis=1)
-    np.testing.assert_allclose(summit(tried, rewards), slope / curvature, rtol=0.02, atol=0.002)
-    steep = summit(tried, 0.7 + tried @ np.array([1.0, 0.0, 0.0]))
-    assert steep[0] == tuning_on_target.FARTHEST
-
-
-def test_the_noisier_the_episodes_the_nearer_it_stays_to_val() -> None:
-    rng = np.random.default_rng(1)
-    step = SPREAD * rng.standard_normal((10, 3))
-    tried = np.concatenate([step, -step])
-    noise = rng.standard_normal(20)
-    lengths = [np.linalg.norm(summit(tried, tried @ [0.04, 0.0, 0.0] + spread * noise)) for spread in (0.02, 0.2, 2.0)]
-    assert lengths[0] > 0.3
-    assert lengths[2] < 0.1
 
 
 def test_it_mends_gains_that_do_not_suit_the_target() -> None:

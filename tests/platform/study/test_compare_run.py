@@ -21,7 +21,7 @@ from roamrl.platform.study.run import read_results, run_study
 from roamrl.platform.study.schema import Study
 from roamrl.platform.study.tasks import study_splits
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
 POINTS = (0, 2, 12)
 

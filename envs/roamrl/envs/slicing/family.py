@@ -77,7 +77,7 @@ class SlicingFamily(Family):
     def tuned_classical(self, task: Task, episodes: int, seed: int) -> TunedReference:
         """Return the demand-proportional policy with its gains tuned on a task, each episode of which is played once.
 
-        Below :data:`~roamrl.envs.slicing.tuning_on_target.LEAST_EPISODES` they stay what was tuned on ``val``.
+        Below :data:`~roamrl.envs.live_search.LEAST_EPISODES` they stay what was tuned on ``val``.
         """
         from roamrl.envs.slicing.references import Demand
         from roamrl.envs.slicing.tuning_on_target import tune_demand_on_target

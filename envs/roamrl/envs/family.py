@@ -95,8 +95,9 @@ class Family(ABC):
     def tuned_classical(self, task: Task, episodes: int, seed: int) -> TunedReference | None:
         """Return the classical policy with its few numbers tuned on episodes of one task: an arm of few samples.
 
-        All candidates together play no more than ``episodes`` episodes. With too few for a search its numbers are those
-        that were tuned on ``val``, and so they are with none.
+        All candidates together play no more than ``episodes`` episodes, each once and on a stream of its own, as a live
+        network does not repeat its traffic; :func:`~roamrl.envs.live_search.search_live` is such a search. With too few
+        for one its numbers are those that were tuned on ``val``, and so they are with none.
 
         Args:
             task: The task.

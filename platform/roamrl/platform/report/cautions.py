@@ -10,6 +10,7 @@ from roamrl.platform.evaluation.normalisation import BY_ORACLE, BY_SPECIALIST
 from roamrl.platform.report.arms import SIMPLE_STRATEGIES, TargetView, is_specialist, target_splits
 from roamrl.platform.report.formatting import listed, percent, plural
 from roamrl.platform.report.run_data import RunData, first_seen
+from roamrl.platform.study.schema import CLASSICAL_TUNED
 
 PUBLISHED_SEEDS = 10
 REQUIRED_REFERENCES = ("trivial", "classical", "oracle")
@@ -61,7 +62,7 @@ def _missing_arms(run: RunData, views: Sequence[TargetView]) -> list[str]:
     missing += [name for name in SIMPLE_STRATEGIES if name not in strategies]
     if not any(is_specialist(row) for row in run.rows):
         missing.append("specialist")
-    if not strategies - set(SIMPLE_STRATEGIES):
+    if not strategies - {*SIMPLE_STRATEGIES, CLASSICAL_TUNED}:
         missing.append("a transfer arm")
     if not missing:
         return []

@@ -54,12 +54,12 @@ class Problem:
         return torch.autograd.grad(self.value(weights).sum(), weights)[0]
 
     def finite_difference(self, member, place, size=1e-6):
-        moved = [self.start.clone(), self.start.clone()]
-        moved[0][member, place] += size
-        moved[1][member, place] -= size
-        return float((self.value(moved[0].requires_grad_()) - self.value(moved[1].requires_grad_()))[member]) / (
-            2 * size
-        )
+        values = []
+        for step in (size, -size):
+            moved = self.start.clone()
+            moved[member, place] += step
+            values.append(float(self.value(moved.requires_grad_())[member].detach()))
+        return (values[0] - values[1]) / (2 * size)
 
 
 @pytest.fixture

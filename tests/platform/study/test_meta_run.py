@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from roamrl.algorithms.meta_learning import InnerRule, MAMLSettings, ReptileSettings
+from roamrl.algorithms.rllib.learner_folder import LEARNER_FILE, read_learner
 from roamrl.platform.evaluation.in_context import evaluate_in_context
 from roamrl.platform.store.store import ExpertStore
 from roamrl.platform.study.in_context import in_context_trials
@@ -34,6 +36,7 @@ def run(local_ray: object, tiny: Study, tmp_path_factory: pytest.TempPathFactory
     raw = tiny.model_dump(mode="json")
     raw["adapt"]["tune"]["lr"] = [0.01]
     raw["execution"]["members_per_trial"] = 64
+    raw["pretrain"]["length"] = 10  # meta-learning plays whole episodes
     study = check_study({**raw, "arms": ARMS}, "meta")
     place = tmp_path_factory.mktemp("meta")
     summary = run_study(study, out=place / "run", store=str(place / "store"))
@@ -92,3 +95,14 @@ def test_the_plan_counts_what_is_played_in_context(tiny: Study) -> None:
     plan = plan_study(check_study({**raw, "arms": {"rl2": ARMS["rl2"]}}, "meta"))
     (row,) = [row for row in plan.rows() if row.stage == "in-context"]
     assert (row.arm, row.units, row.members, row.windows) == ("rl2", 2, 4, 0) and row.seconds > 0
+
+
+def test_trials_learned_to_adapt_and_did_not_just_learn(run: tuple[Path, Study]) -> None:
+    folder, _ = run
+    learners = [
+        read_learner(place) for place in sorted((folder / "units").iterdir()) if (place / LEARNER_FILE).exists()
+    ]
+    kinds = {type(learner.meta) for learner in learners}
+    assert {MAMLSettings, ReptileSettings, InnerRule} <= kinds
+    orders = {learner.meta.order for learner in learners if isinstance(learner.meta, MAMLSettings)}
+    assert orders == {1, 2}

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from roamrl.algorithms.rllib.learner_folder import LEARNER_FILE, read_learner
+from roamrl.algorithms.rllib.outcome import read_curve
 from roamrl.platform.evaluation.evaluate import evaluate_bundles
 from roamrl.platform.store.store import ExpertStore
 from roamrl.platform.study.load import check_study
@@ -86,3 +88,14 @@ def test_a_student_has_all_specialists_for_parents(run: tuple[Path, Study]) -> N
     assert len(specialists) == len(student.tasks) == len(sources)
     assert all(len(specialist.tasks) == 1 for specialist in specialists)
     assert [specialist.tasks[0] for specialist in specialists] == list(student.tasks)
+
+
+def test_trials_did_with_tasks_what_their_strategies_say(run: tuple[Path, Study]) -> None:
+    folder, _ = run
+    places = [place for place in sorted((folder / "units").iterdir()) if (place / LEARNER_FILE).exists()]
+    learners = {place: read_learner(place) for place in places}
+    projecting = [place for place, learner in learners.items() if learner.task_gradients == "project"]
+    assert projecting and all("gradient_conflict" in read_curve(place).losses for place in projecting)
+    members = [member for learner in learners.values() for member in learner.members]
+    assert any(member.teaching is not None and member.teaching.by_task for member in members)
+    assert any(member.learned == "code" for member in members)

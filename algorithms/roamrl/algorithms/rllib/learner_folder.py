@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save
 
 from roamrl.algorithms.bundle import ModuleSpec, PolicyBundle
 from roamrl.algorithms.learner_spec import DQNSettings, LearnerSpec, MemberSpec, Phase, PPOSettings
+from roamrl.algorithms.meta_learning import meta_from_json, meta_to_json
 from roamrl.algorithms.teaching import Fade, Teaching
 from roamrl.envs.atomic_file import write_atomically
 from roamrl.envs.errors import InputError
@@ -23,7 +24,7 @@ from roamrl.envs.task import Task
 
 LEARNER_FILE = "learner.json"
 POLICIES_FILE = "policies.safetensors"
-FORMAT = 2
+FORMAT = 3
 
 _read: dict[Path, tuple[int, LearnerSpec]] = {}
 
@@ -46,6 +47,7 @@ def write_learner(folder: Path, spec: LearnerSpec, traces: str | None = None) ->
     value = {
         "format": FORMAT,
         "algorithm": spec.algorithm,
+        "task_gradients": spec.task_gradients,
         "traces": None if traces is None else str(Path(traces).resolve()),
         "module": spec.module.to_json(),
         "ppo": asdict(spec.ppo),
@@ -105,6 +107,8 @@ def _member_json(
         "entropy_coeff": member.entropy_coeff,
         "clip": member.clip,
         "max_grad_norm": member.max_grad_norm,
+        "meta": meta_to_json(member.meta),
+        "learned": member.learned,
     }
 
 
@@ -114,6 +118,7 @@ def _teaching_json(teaching: Teaching, policy_number: Mapping[int, int]) -> dict
         "guide": asdict(teaching.guide),
         "imitate": asdict(teaching.imitate),
         "reinforce_from": teaching.reinforce_from,
+        "by_task": teaching.by_task,
     }
 
 
@@ -148,6 +153,7 @@ def _build(value: Mapping[str, Any], arrays: Mapping[str, NDArray[np.generic]]) 
         ppo=PPOSettings(**value["ppo"]),
         snapshots=tuple(value["snapshots"]),
         algorithm=value["algorithm"],
+        task_gradients=value["task_gradients"],
         dqn=None if value["dqn"] is None else _build_dqn(value["dqn"]),
     )
 
@@ -159,6 +165,7 @@ def _build_member(value: Mapping[str, Any], tasks: Sequence[Task], policies: Seq
         "initial": None if initial is None else policies[initial],
         "teaching": None if teaching is None else _build_teaching(teaching, policies),
         "experts": tuple(policies[number] for number in value["experts"]),
+        "meta": meta_from_json(value["meta"]),
     }
     return MemberSpec(**{**value, **own})
 
@@ -169,6 +176,7 @@ def _build_teaching(value: Mapping[str, Any], policies: Sequence[PolicyBundle]) 
         guide=Fade(**value["guide"]),
         imitate=Fade(**value["imitate"]),
         reinforce_from=value["reinforce_from"],
+        by_task=value["by_task"],
     )
 
 

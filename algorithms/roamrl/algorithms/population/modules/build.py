@@ -11,6 +11,8 @@ from roamrl.algorithms.population.modules.action_values import StackedActionValu
 from roamrl.algorithms.population.modules.conditioned import StackedConditioned
 from roamrl.algorithms.population.modules.entity import StackedEntities
 from roamrl.algorithms.population.modules.gru import StackedGRU
+from roamrl.algorithms.population.modules.inner_rates import KIND as MLP_WITH_RATES
+from roamrl.algorithms.population.modules.inner_rates import StackedMLPWithRates
 from roamrl.algorithms.population.modules.latent import StackedLatent
 from roamrl.algorithms.population.modules.mlp import StackedMLP
 from roamrl.algorithms.population.modules.multihead import StackedMultihead
@@ -19,6 +21,7 @@ from roamrl.envs.errors import InputError, unknown_name
 
 MODULE_KINDS: dict[str, Callable[[ModuleSpec, int], StackedModule]] = {
     "mlp": StackedMLP,
+    MLP_WITH_RATES: StackedMLPWithRates,
     "multihead": StackedMultihead,
     "conditioned": StackedConditioned,
     "entity": StackedEntities,

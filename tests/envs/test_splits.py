@@ -77,7 +77,7 @@ def test_a_task_without_a_gap_is_left_out_and_counted(monkeypatch: pytest.Monkey
     config = SLICING.config()
     drawn = draw_splits(SLICING, config, {"val": 4})["val"]
     assert drawn.omitted == 4
-    seen = SLICING.sample(8, splits._seed({"split": "val", "version": 1, "variant": "default"}), config=config)
+    seen = SLICING.sample(8, splits.seed_of({"split": "val", "version": 1, "variant": "default"}), config=config)
     assert drawn.split.tasks == (seen[1], seen[3], seen[5], seen[7])
 
 

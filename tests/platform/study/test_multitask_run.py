@@ -10,6 +10,9 @@ import pytest
 from roamrl.algorithms.rllib.learner_folder import LEARNER_FILE, read_learner
 from roamrl.algorithms.rllib.outcome import read_curve
 from roamrl.platform.evaluation.evaluate import evaluate_bundles
+from roamrl.platform.report.arms import target_views
+from roamrl.platform.report.cost import cost_rows
+from roamrl.platform.report.run_data import read_run
 from roamrl.platform.store.store import ExpertStore
 from roamrl.platform.study.load import check_study
 from roamrl.platform.study.run import read_results, run_study
@@ -99,3 +102,16 @@ def test_trials_did_with_tasks_what_their_strategies_say(run: tuple[Path, Study]
     members = [member for learner in learners.values() for member in learner.members]
     assert any(member.teaching is not None and member.teaching.by_task for member in members)
     assert any(member.learned == "code" for member in members)
+
+
+def test_a_students_cost_is_its_own_and_its_specialists(run: tuple[Path, Study]) -> None:
+    folder, study = run
+    one = study.pretrain.steps
+    assert {row["pretrain_env_steps"] for row in adapted(folder, "joint-one-hot")} == {one}
+    assert {row["pretrain_env_steps"] for row in adapted(folder, "distill-multi")} == {3 * one}
+    data = read_run(folder)
+    costs = {row.arm: row for row in cost_rows(data, [view for view in target_views(data) if view.tuning == "fixed"])}
+    assert costs["distill-multi"].pretrain_steps == 3 * one and costs["distill-multi"].experts == 1
+    spent = {row.expert_id: row.cpu_s for row in data.rows if row.stage == "pretrain" and row.expert_id}
+    (student,) = {source for row in adapted(folder, "distill-multi") for source in row["source_ids"]}
+    assert costs["distill-multi"].pretrain_cpu_s > spent[student]

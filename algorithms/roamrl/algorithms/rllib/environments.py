@@ -75,9 +75,8 @@ class FamilyRows:
         )
         pools = [member.tasks for member in spec.members for _ in range(envs_per_member)]
         self._numbers = _numbers_in_pools(self.env.tasks, pools)
-        by_pool = {pool: spec.module.extras.of_tasks(pool) for pool in dict.fromkeys(pools)}
-        self._extras = [by_pool[pool] for pool in pools]
-        self._all, self._none = np.arange(len(pools)), np.zeros((len(pools), 0), np.float32)
+        self._told = spec.module.extras.of_tasks(self.env.tasks)  # by task; its number is that in the row's own pool
+        self._all = np.arange(len(pools))
         where = spec.module.model.get("reward_weights")
         self.reward_parts = 0 if where is None else where[1] - where[0]
         if self.reward_parts:
@@ -93,9 +92,9 @@ class FamilyRows:
 
     def extras(self) -> NDArray[np.float32]:
         """Return what the module is told of each row's task beside the observation, [P * B, task_columns]."""
-        if not self._extras[0].shape[1]:
-            return self._none
-        return np.stack([own[number] for own, number in zip(self._extras, self.task_numbers(), strict=True)])
+        if self.module.extras.task == "number":
+            return self.task_numbers().astype(np.float32)[:, None]
+        return self._told[self.env.task_rows]
 
     def durations(self) -> NDArray[np.float64] | None:
         """Return how long the last step was in the units of the discount, [P * B]; None if every step is one long."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -12,10 +11,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from roamrl.envs.canonical import JSON, content_hash
+from roamrl.envs.canonical import JSON
 from roamrl.envs.errors import InputError
 from roamrl.envs.family import Family
 from roamrl.envs.split import Split, read_splits, write_splits
+from roamrl.envs.split_drawing import DRAWS, Drawn, draw_split, seed_of
 from roamrl.envs.task import Task
 
 VERSION: Final = 1
@@ -34,29 +34,12 @@ OUTSIDE: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Variables drawn outside the training range; bursts shift together with the load."""
 
-DRAWS: Final = 8
-"""Candidates drawn for each task wanted; a split is smaller where its ranges hold fewer distinct tasks (``hidden-sla``
-has three weights and ``ood-snr`` one SNR, which makes three)."""
-
 LEAST_GAP: Final = 0.05
 """Least J_oracle - J_trivial of a task, in mean reward a window: below it a score is noise."""
 
 GAP_EPISODES: Final = 4
 PRESENTATION: Final = ("action", "history", "observed")
 """Config keys that change what a policy sees or says and not the cell: the same contexts serve under all of them."""
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A split as drawn.
-
-    Attributes:
-        split: Its tasks.
-        omitted: Candidates left out because their gap is below ``LEAST_GAP``.
-    """
-
-    split: Split
-    omitted: int
 
 
 def published(config: Mapping[str, JSON]) -> dict[str, Split]:
@@ -104,19 +87,9 @@ def draw_splits(family: Family, config: Mapping[str, JSON], sizes: Mapping[str, 
 
 
 def _draw(family: Family, config: Mapping[str, JSON], name: str, size: int) -> Drawn:
-    seed = _seed({"split": name, "version": VERSION, "variant": config["variant"]})
-    drawn = family.sample(DRAWS * size, seed, config=config, outside=OUTSIDE.get(name, ()))
-    candidates = tuple(dict.fromkeys(drawn))
-    kept: list[Task] = []
-    seen = 0
-    while len(kept) < size and seen < len(candidates):
-        block = candidates[seen : seen + size]
-        chosen = np.flatnonzero(gaps(family, block) >= LEAST_GAP)[: size - len(kept)]
-        kept.extend(block[int(index)] for index in chosen)
-        seen += int(chosen[-1]) + 1 if len(kept) == size else len(block)
-    if not kept:
-        raise InputError(f"split {name!r}: none of {seen} draws has a gap of {LEAST_GAP}; widen the context's ranges")
-    return Drawn(Split(name, VERSION, tuple(kept)), seen - len(kept))
+    seed = seed_of({"split": name, "version": VERSION, "variant": config["variant"]})
+    candidates = family.sample(DRAWS * size, seed, config=config, outside=OUTSIDE.get(name, ()))
+    return draw_split(name, VERSION, size, candidates, lambda tasks: gaps(family, tasks), LEAST_GAP)
 
 
 def gaps(family: Family, tasks: Sequence[Task]) -> NDArray[np.float64]:
@@ -164,12 +137,8 @@ def trace_splits(
             task
             for index in range(size)
             for task in family.sample(
-                1, _seed([seed, number, index]), config=config, fixed={"xr_trace": traces[index % len(traces)]}
+                1, seed_of([seed, number, index]), config=config, fixed={"xr_trace": traces[index % len(traces)]}
             )
         ]
         splits[name] = Split(name, VERSION, tuple(drawn))
     return splits
-
-
-def _seed(value: JSON) -> int:
-    return int(content_hash(value)[:12], 16)

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 from roamrl.algorithms.bundle import PolicyBundle
 from roamrl.algorithms.population.acting import StackedPolicy
-from roamrl.envs.canonical import content_hash
 from roamrl.envs.episodes import Episodes, blocks, place_episodes, play_once
 from roamrl.envs.errors import InputError
 from roamrl.envs.family import family_of
 from roamrl.envs.task import Task
 from roamrl.platform.evaluation.evaluate import Actor
+from roamrl.platform.evaluation.seeds import seed_apart
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,7 @@ class InContext:
 
 def warm_up_seed(seed: int) -> int:
     """Return the seed of the warm-up that goes with an evaluation seed; never that seed."""
-    derived = int(content_hash({"warm-up": seed})[:7], 16)
-    return derived + 1 if derived == seed else derived
+    return seed_apart(seed, {"warm-up": seed})
 
 
 def evaluate_in_context(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from roamrl.envs.errors import InputError
+from roamrl.platform.report.lineage import lineage, parents_of
 from roamrl.platform.report.run_data import RunData
 from roamrl.platform.study.folder import RunFolder
 
@@ -27,12 +27,12 @@ def peak_memory_mb(run: RunData) -> dict[str, float]:
         if peak is not None:
             peaks[key] = peak
         experts |= {str(expert): key for expert in facts.get("experts") or () if expert}
-    parents = {row.expert_id: row.source_ids for row in run.rows if row.stage == "pretrain" and row.expert_id}
+    parents = parents_of(run.rows)
     found: dict[str, float] = {}
     for row in run.rows:
         if row.stage not in ("tune", "adapt", "pretrain"):
             continue
-        units = [row.unit, *(experts[source] for source in _lineage(row.source_ids, parents) if source in experts)]
+        units = [row.unit, *(experts[source] for source in lineage(row.source_ids, parents) if source in experts)]
         known = [peaks[unit] for unit in units if unit in peaks]
         if known:
             found[row.arm] = max(*known, found.get(row.arm, 0.0))
@@ -53,18 +53,6 @@ def tuned_hyperparameters(run: Path) -> dict[str, int]:
         return {str(arm): _differing(choice["val"]) for arm, choice in choices.items()}
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{file} cannot be read ({error}); run the study again to rewrite it") from error
-
-
-def _lineage(sources: tuple[str, ...], parents: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """Return experts and all they came from, each once."""
-    found: dict[str, None] = {}
-    waiting = list(sources)
-    while waiting:
-        expert = waiting.pop()
-        if expert not in found:
-            found[expert] = None
-            waiting += parents.get(expert, ())
-    return list(found)
 
 
 def _peak(file: Path) -> float | None:

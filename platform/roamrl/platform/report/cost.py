@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from roamrl.platform.report.arms import TargetRun, TargetView
+from roamrl.platform.report.lineage import lineage, parents_of
 from roamrl.platform.report.run_data import Row, RunData
 
 
@@ -18,7 +19,7 @@ class CostRow:
     Attributes:
         arm: Its name.
         runs: Runs on targets.
-        experts: Experts that these runs start from, each counted once.
+        experts: Experts that these runs start from, each counted once (not what those were made of).
         pretrain_steps: Environment steps of pretraining behind a run.
         target_steps: Environment steps on the target.
         tuning_steps: Environment steps of all candidates that the arm's settings were chosen from, once an arm.
@@ -55,7 +56,8 @@ def cost_rows(run: RunData, views: Iterable[TargetView]) -> list[CostRow]:
     for row in run.rows:
         if row.stage == "pretrain" and row.expert_id and row.expert_id not in spent:
             spent[row.expert_id] = row
-    return [_cost_row(name, runs, spent, _tuning_steps(run.rows, name)) for name, runs in met.items()]
+    parents = parents_of(run.rows)
+    return [_cost_row(name, runs, spent, parents, _tuning_steps(run.rows, name)) for name, runs in met.items()]
 
 
 def _tuning_steps(rows: Iterable[Row], arm: str) -> float:
@@ -68,8 +70,11 @@ def _tuning_steps(rows: Iterable[Row], arm: str) -> float:
     return sum(last.values())
 
 
-def _cost_row(name: str, runs: list[TargetRun], spent: dict[str, Row], tuning_steps: float) -> CostRow:
+def _cost_row(
+    name: str, runs: list[TargetRun], spent: dict[str, Row], parents: dict[str, tuple[str, ...]], tuning_steps: float
+) -> CostRow:
     sources = {source for each in runs for source in each.source_ids}
+    behind = [lineage(each.source_ids, parents) for each in runs]
     return CostRow(
         arm=name,
         runs=len(runs),
@@ -77,9 +82,9 @@ def _cost_row(name: str, runs: list[TargetRun], spent: dict[str, Row], tuning_st
         pretrain_steps=float(np.mean([each.pretrain_env_steps for each in runs])),
         target_steps=float(np.mean([each.env_steps[-1] for each in runs])),
         tuning_steps=tuning_steps,
-        pretrain_cpu_s=float(np.mean([sum(_cpu(spent, source) for source in each.source_ids) for each in runs])),
+        pretrain_cpu_s=float(np.mean([sum(_cpu(spent, expert) for expert in each) for each in behind])),
         target_cpu_s=float(np.mean([each.cpu_s for each in runs])),
-        pretrain_wall_s=float(np.mean([sum(_wall(spent, source) for source in each.source_ids) for each in runs])),
+        pretrain_wall_s=float(np.mean([sum(_wall(spent, expert) for expert in each) for each in behind])),
         target_wall_s=float(np.mean([each.wall_s for each in runs])),
     )
 

@@ -21,7 +21,7 @@ from roamrl.platform.study.rows import Evaluation, Trained, curve_rows, result_r
 from roamrl.platform.study.scoring import Played, score_snapshots_remotely
 from roamrl.platform.study.state import RunState
 from roamrl.platform.study.tuning import by_protocol
-from roamrl.platform.study.units import Unit, arm_task
+from roamrl.platform.study.units import Origin, Unit, arm_task
 
 
 def carry_out(
@@ -75,7 +75,7 @@ def _tick_off(
         done,
         read_curve(place),
         tuple(tuple(finished[o.unit]["experts"][o.member] for o in member.origins) for member in unit.members),
-        tuple(sum(finished[o.unit]["env_steps"] for o in member.origins) for member in unit.members),
+        tuple(sum(steps_behind(finished, origin) for origin in member.origins) for member in unit.members),
     )
     experts: Sequence[str | None] = [None] * len(unit.members)
     if unit.stage != "tune":
@@ -89,8 +89,15 @@ def _tick_off(
         write_rows(state.folder.curves_part(unit.key), curve_rows(study, trained, tuning), CURVES)
     facts = {"stage": unit.stage, "arm": unit.arm, "tuning": tuning, "experts": list(experts)}
     spent = {"env_steps": done.env_steps, "windows": unit.steps, "wall_s": done.wall_s, "cpu_s": done.cpu_s}
-    state.folder.finish(unit.key, {**facts, **spent, "skipped": list(done.skipped)})
+    behind = {"pretrain_steps": list(trained.pretrain_steps)}
+    state.folder.finish(unit.key, {**facts, **spent, **behind, "skipped": list(done.skipped)})
     state.progress.unit_done(unit.key, unit.label, unit.steps, done.wall_s)
+
+
+def steps_behind(finished: Mapping[str, Mapping[str, Any]], origin: Origin) -> int:
+    """Return the environment steps of a finished policy, and of those it was made of."""
+    entry = finished[origin.unit]
+    return int(entry["env_steps"]) + int(entry["pretrain_steps"][origin.member] if "pretrain_steps" in entry else 0)
 
 
 def _learner(

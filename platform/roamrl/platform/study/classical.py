@@ -24,6 +24,7 @@ from roamrl.envs.radio.trace_library import open_traces
 from roamrl.envs.task import Task
 from roamrl.envs.tuned_reference import TunedReference
 from roamrl.platform.evaluation.references import ReferenceReturns
+from roamrl.platform.evaluation.seeds import seed_apart
 from roamrl.platform.study.carry_out import as_completed
 from roamrl.platform.study.folder import Failure, failure_reason
 from roamrl.platform.study.provenance import source_commit
@@ -194,9 +195,8 @@ def _searches(study: Study, most: int, named: NamedTask) -> list[Search]:
 
 def _seed(study: Study, task: Task, repetition: int) -> int:
     """Return the seed of the episodes that a repetition searches with; never the evaluation's."""
-    digest = content_hash({"root": study.seed, "stage": "classical", "number": repetition, "task": task.id})
-    seed = int(digest[:7], 16)
-    return seed + 1 if seed == study.evaluation.seed else seed
+    purpose = {"root": study.seed, "stage": "classical", "number": repetition, "task": task.id}
+    return seed_apart(study.evaluation.seed, purpose)
 
 
 def _keep(state: RunState, target: Target, found: Sequence[Found]) -> None:

@@ -24,7 +24,8 @@ from roamrl.envs.family import get_family
 from roamrl.envs.radio.trace_library import open_traces
 from roamrl.envs.task import Task
 from roamrl.platform.evaluation.in_context import InContext, evaluate_in_context
-from roamrl.platform.study.carry_out import as_completed
+from roamrl.platform.evaluation.seeds import seed_apart
+from roamrl.platform.study.carry_out import as_completed, steps_behind
 from roamrl.platform.study.folder import Failure, failure_reason
 from roamrl.platform.study.learners import arm_strategy
 from roamrl.platform.study.provenance import source_commit
@@ -60,9 +61,8 @@ class Trials:
     @property
     def warm_up(self) -> int:
         """Seed of the episodes in which it warms up; never the evaluation's."""
-        digest = content_hash({"root": self.study.seed, "stage": "in-context", "number": self.repetition})
-        seed = int(digest[:7], 16)
-        return seed + 1 if seed == self.study.evaluation.seed else seed
+        purpose = {"root": self.study.seed, "stage": "in-context", "number": self.repetition}
+        return seed_apart(self.study.evaluation.seed, purpose)
 
     @property
     def key(self) -> str:
@@ -176,7 +176,7 @@ def _keep(state: RunState, trials: Trials, played: PlayedTrials, finished: Mappi
     source = finished[trials.origin.unit]
     expert_id = source["experts"][trials.origin.member]
     rows = [
-        _row(state, trials, played, place, number, expert_id, int(source["env_steps"]))
+        _row(state, trials, played, place, number, expert_id, steps_behind(finished, trials.origin))
         for place in range(len(trials.targets))
         for number in range(len(trials.points))
     ]

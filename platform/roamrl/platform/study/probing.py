@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roamrl.algorithms.transfer.selection.probe import mean_return
-from roamrl.envs.canonical import content_hash
 from roamrl.envs.errors import InputError
 from roamrl.envs.task import Task
+from roamrl.platform.evaluation.seeds import seed_apart
 from roamrl.platform.study.pools import Pool
 from roamrl.platform.study.results import Result
 from roamrl.platform.study.schema import Study
@@ -27,9 +27,8 @@ from roamrl.platform.study.units import Probes
 
 def probe_seed(study: Study, task: Task, repetition: int, source: int) -> int:
     """Return the seed of the streams on which source number ``source`` is probed; never the evaluation's."""
-    digest = content_hash({"root": study.seed, "probe": repetition, "task": task.id, "source": source})
-    seed = int(digest[:7], 16)
-    return seed + 1 if seed == study.evaluation.seed else seed
+    purpose = {"root": study.seed, "probe": repetition, "task": task.id, "source": source}
+    return seed_apart(study.evaluation.seed, purpose)
 
 
 def probe_pieces(study: Study, arm: str, pool: Pool, tasks: Sequence[NamedTask], repetitions: int) -> list[Piece]:

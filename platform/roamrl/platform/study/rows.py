@@ -46,7 +46,7 @@ class Trained:
         done: Its mark of completion.
         curve: Its training curve.
         sources: Ids of the experts each member drew on.
-        pretrain_steps: Environment steps spent on those experts, by member.
+        pretrain_steps: Environment steps spent on those experts and on what they were made of, by member.
     """
 
     unit: Unit

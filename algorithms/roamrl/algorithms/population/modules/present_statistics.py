@@ -30,17 +30,7 @@ class PresentStatistics(RunningStatistics):
             rows: E entities in each of N cells; column 0 is 1 for a present entity, 0 for an absent one.
             held: Members that keep their statistics.
         """
-        added, mean, var = _moments(rows)
-        taken = torch.isfinite(var).all(dim=1) & torch.isfinite(mean).all(dim=1) & (added > 0.0)
-        if held is not None:
-            taken &= ~held
-        total = self.count + added
-        share = (added / total.clamp(min=1.0))[:, None]
-        delta = mean - self.mean
-        new_var = self.var * (1.0 - share) + var * share + delta.square() * share * (1.0 - share)
-        self.mean.copy_(torch.where(taken[:, None], self.mean + delta * share, self.mean))
-        self.var.copy_(torch.where(taken[:, None], new_var, self.var))
-        self.count.copy_(torch.where(taken, total, self.count))
+        self.merge(*_moments(rows), held)
 
 
 def _moments(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -30,13 +30,24 @@ class RunningStatistics(nn.Module):
     @torch.no_grad()
     def update(self, rows: Tensor, held: Tensor | None = None) -> None:
         """Take in rows [P, N, n], except for members that are held ([P] bool)."""
-        added = float(rows.shape[1])
         var, mean = torch.var_mean(rows.double(), dim=1, correction=0)
-        taken = torch.isfinite(var).all(dim=1) & torch.isfinite(mean).all(dim=1)
+        self.merge(torch.full_like(self.count, rows.shape[1]), mean, var, held)
+
+    @torch.no_grad()
+    def merge(self, added: Tensor, mean: Tensor, var: Tensor, held: Tensor | None = None) -> None:
+        """Take in rows by their number [P], mean and population variance [P, n]; none of a member that has none.
+
+        Args:
+            added: How many rows.
+            mean: Their mean; a member with a number that is not finite keeps its statistics.
+            var: Their variance.
+            held: Members that keep their statistics, [P] bool.
+        """
+        taken = torch.isfinite(var).all(dim=1) & torch.isfinite(mean).all(dim=1) & (added > 0.0)
         if held is not None:
             taken &= ~held
         total = self.count + added
-        share = (added / total)[:, None]
+        share = (added / total.clamp(min=1.0))[:, None]
         delta = mean - self.mean
         new_mean = self.mean + delta * share
         new_var = self.var * (1.0 - share) + var * share + delta.square() * share * (1.0 - share)

@@ -33,12 +33,15 @@ class Family(ABC):
         version: Raised whenever behaviour changes.
         about: One line for people.
         measures: Step measures the environments report, in table order.
+        scored_greedily: Whether policies are scored at their most likely action. Not where good behaviour is random by
+            nature: who transmits with a probability below a half would never transmit.
     """
 
     name: str
     version: int
     about: str
     measures: tuple[str, ...]
+    scored_greedily: bool = True
 
     @property
     def id(self) -> str:
@@ -60,6 +63,14 @@ class Family(ABC):
     @abstractmethod
     def episode_steps(self, config: Mapping[str, JSON]) -> int:
         """Return the number of steps of an episode (the most there can be, where episodes end early)."""
+
+    def typical_episode_steps(self, config: Mapping[str, JSON]) -> int:
+        """Return the steps in which an episode mostly ends; adaptation is planned, and memory set aside, for so many.
+
+        All there can be by default. A family that says fewer has episodes of different lengths: while a policy adapts,
+        each of its sub-environments plays one and then waits, and one that takes longer is cut.
+        """
+        return self.episode_steps(config)
 
     @abstractmethod
     def make_placed(

@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from roamrl.algorithms.learner_spec import PPOSettings
+from roamrl.algorithms.population.modules.entity import StackedEntities
+from roamrl.algorithms.population.modules.entity_networks import without_absent
 from roamrl.algorithms.population.modules.memory import MemoryModule
 from roamrl.algorithms.population.modules.stacked import StackedModule
 from roamrl.algorithms.population.rollout import Rollout, padded_finals
 from roamrl.algorithms.population.sequences import Recurrence, by_sequence, memory_values
 from roamrl.algorithms.population.teachers import Teachers
+from roamrl.envs.errors import InputError
 
 _EPSILON = 1e-8
 
@@ -25,7 +28,8 @@ class Batch:
     """The rows of each member, in the order of (step, sub-environment); with memory, of (sub-environment, step).
 
     Attributes:
-        obs: [P, N, *O] float32, as the environment gave them.
+        obs: [P, N, *O] float32, as the environment gave them; of sets of entities without the last ones that are absent
+            from all of them.
         actions: [P, N, *A].
         logp: Log-probabilities under the members' policies before learning, [P, N].
         advantages: Normalised to mean 0 and deviation 1 within each member, times the row's importance where teachers
@@ -69,10 +73,16 @@ def build_batch(module: StackedModule, rollout: Rollout, ppo: PPOSettings, teach
 
     A truncated episode is bootstrapped from the observation in which it ended, a terminated one not at all, one still
     running from the observation after the last step. Teachers, if given, say what to imitate on every observation.
+
+    Where rows waited for others to end their episodes, a member's rows are those that it played, each as often as
+    another or once more, so that they are T * B all the same: what a member learns from depends on no other member.
+
+    Raises:
+        InputError: If rows waited and the module has a memory, whose sequences have no gaps.
     """
     device = module.weights.device
     in_rows = by_sequence if isinstance(module, MemoryModule) else _member_major
-    obs = torch.from_numpy(in_rows(rollout.obs)).to(device)
+    obs = torch.from_numpy(in_rows(_of_present(module, rollout.obs, ppo))).to(device)
     recurrence = None
     if isinstance(module, MemoryModule):
         values, next_values, recurrence = memory_values(module, obs, rollout)
@@ -96,10 +106,20 @@ def build_batch(module: StackedModule, rollout: Rollout, ppo: PPOSettings, teach
         "returns": weighted + values,
         "values": values,
     }
-    columns = {name: torch.from_numpy(in_rows(array)).to(device) for name, array in flat.items()}
-    importance = None if rollout.importance is None else torch.from_numpy(in_rows(rollout.importance)).to(device)
+    chosen = _played_rows(rollout)
+    if chosen is not None and recurrence is not None:
+        raise InputError("a module with memory learns from rows that never wait; choose a module kind without memory")
+
+    def of_rows(array: NDArray[Any]) -> Tensor:
+        column = torch.from_numpy(in_rows(array))
+        return (column if chosen is None else _take(column, chosen)).to(device)
+
+    columns = {name: of_rows(array) for name, array in flat.items()}
+    importance = None if rollout.importance is None else of_rows(rollout.importance)
     columns["advantages"] = _normalised(columns["advantages"], importance)
-    tasks = None if rollout.tasks is None else torch.from_numpy(in_rows(rollout.tasks)).to(device)
+    tasks = None if rollout.tasks is None else of_rows(rollout.tasks)
+    if chosen is not None:
+        obs = _take(obs, chosen.to(device))
     imitation = None if teachers is None else teachers.target(obs, tasks)
     return Batch(obs=obs, imitation=imitation, tasks=tasks, recurrence=recurrence, **columns)
 
@@ -166,6 +186,31 @@ def _in_blocks(module: StackedModule, obs: Tensor) -> Tensor:
 
 VALUE_BLOCK = 4096
 """Rows of all members that are valued at once."""
+
+
+def _of_present(module: StackedModule, obs: NDArray[np.float32], ppo: PPOSettings) -> NDArray[np.float32]:
+    """Return observations [T, P, B, *O] without the last entities that all of them lack.
+
+    A compiled gradient keeps them: it is compiled for one shape.
+    """
+    if not isinstance(module, StackedEntities) or ppo.compiled:
+        return obs
+    rows = torch.from_numpy(obs)
+    return without_absent(rows.flatten(0, 1)).unflatten(0, rows.shape[:2]).numpy()
+
+
+def _played_rows(rollout: Rollout) -> Tensor | None:
+    """Return T * B rows of each member among those it played, in their order, [P, T * B]; None where it played all."""
+    if rollout.played is None:
+        return None
+    played = _member_major(rollout.played)
+    count = np.arange(played.shape[1])
+    return torch.from_numpy(np.stack([(own := np.flatnonzero(row))[count * len(own) // len(count)] for row in played]))
+
+
+def _take(column: Tensor, rows: Tensor) -> Tensor:
+    """Return the given rows [P, N] of a column [P, M, ..]."""
+    return torch.stack([own.index_select(0, chosen) for own, chosen in zip(column, rows, strict=True)])
 
 
 def _member_major(array: NDArray[Any]) -> NDArray[Any]:

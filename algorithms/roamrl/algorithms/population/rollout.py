@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+WAITING = -2
+"""Number, in place of a task's, of a row that has played its episode and waits for the others to end."""
+
 
 @dataclass(frozen=True)
 class Rollout:
@@ -30,7 +33,8 @@ class Rollout:
         importance: Probability of each action under the member's own policy over that under the mixture which acted,
             at most 1, [T, P, B] float32; None where the members acted alone.
         reward_parts: The parts that the reward weighs, [T, P, B, K] float32; None unless the members learn them.
-        tasks: Number of the task each step was made in, in the member's pool, [T, P, B] int64; None without tasks.
+        tasks: Number of the task each step was made in, in the member's pool, [T, P, B] int64; ``WAITING`` where a row
+            made none; None without tasks.
         first_memory: What the members remembered before the first step, [P, B, H] float32; None for members without
             memory. It begins anew, as zeros, where a trial ends.
     """
@@ -60,13 +64,20 @@ class Rollout:
         return self.rewards.shape[1]
 
     @property
+    def played(self) -> NDArray[np.bool_] | None:
+        """Which steps were made, [T, P, B]; None where all were."""
+        if self.tasks is None or not (self.tasks == WAITING).any():
+            return None
+        return np.asarray(self.tasks != WAITING)
+
+    @property
     def env_steps(self) -> int:
-        """Environment steps a member made, T * B."""
+        """Environment steps a member made, T * B, those of rows that waited included."""
         return self.rewards.shape[0] * self.rewards.shape[2]
 
     @property
     def agent_steps(self) -> int:
-        """Environment steps all members made, T * P * B."""
+        """Environment steps all members made, T * P * B, those of rows that waited included."""
         return self.rewards.size
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from roamrl.algorithms.learner_spec import LearnerSpec
 from roamrl.algorithms.population.by_task import TaskRows
 from roamrl.algorithms.population.modules.build import from_bundles
+from roamrl.algorithms.population.modules.entity import for_spaces
 from roamrl.algorithms.teaching import Teaching
 from roamrl.envs.errors import InputError
 
@@ -44,10 +46,10 @@ class Teachers:
 
     @classmethod
     def of(cls, spec: LearnerSpec, device: torch.device | str = "cpu") -> Teachers | None:
-        """Return the teachers of a learner, None if it has none.
+        """Return the teachers of a learner, None if it has none; those of sets for as many entities as it sees.
 
         Raises:
-            InputError: If only some members have teachers, or a teacher's spaces are not the learner's.
+            InputError: If only some members have teachers, or a teacher's spaces are not otherwise the learner's.
         """
         teachings = [member.teaching for member in spec.members if member.teaching is not None]
         if not teachings:
@@ -55,20 +57,18 @@ class Teachers:
         if len(teachings) < len(spec.members):
             raise InputError(f"{len(teachings)} of {len(spec.members)} members have teachers; give all of them some")
         for bundle in {id(bundle): bundle for own in teachings for bundle in own.teachers}.values():
-            theirs = (bundle.spec.observation_space, bundle.spec.action_space)
             if bundle.spec.extras.columns:
                 raise InputError(
                     "a teacher reads something beside the observation; teachers read the observation alone"
                 )
-            if theirs != (spec.module.observation_space, spec.module.action_space):
-                raise InputError(
-                    f"a teacher sees {theirs[0]} and acts in {theirs[1]}, its learner sees "
-                    f"{spec.module.observation_space} and acts in {spec.module.action_space}; they must be the same"
-                )
+        wanted = (spec.module.observation_space, spec.module.action_space)
+        fitted = [
+            replace(own, teachers=tuple(for_spaces(bundle, *wanted) for bundle in own.teachers)) for own in teachings
+        ]
         for member in spec.members:
             if member.teaching is not None and member.teaching.by_task:
                 _check_pool(len(member.teaching.teachers), len(member.tasks))
-        return cls(teachings, device)
+        return cls(fitted, device)
 
     def guide(self, steps: int) -> Tensor:
         """Return the probability that a teacher acts after ``steps`` environment steps of each member, [P] float32."""

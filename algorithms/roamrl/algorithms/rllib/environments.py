@@ -15,8 +15,10 @@ from ray import cloudpickle
 from roamrl.algorithms.bundle import ModuleSpec
 from roamrl.algorithms.extras import UNKNOWN_TASK
 from roamrl.algorithms.learner_spec import LearnerSpec
+from roamrl.algorithms.population.rollout import WAITING
+from roamrl.envs.batched import BatchedEnv
 from roamrl.envs.errors import InputError
-from roamrl.envs.family import family_of
+from roamrl.envs.family import Family, family_of
 from roamrl.envs.placement import Placement
 from roamrl.envs.task import Task
 
@@ -57,22 +59,72 @@ class Rows(Protocol):
         """Go on from :meth:`state`'s result."""
 
 
+class WaitingEnv:
+    """A batched environment whose rows play one episode after a reset and then wait, which costs next to nothing.
+
+    It says at an episode's end what one with automatic resets says; a row that waits has reward 0 and stays where its
+    episode ended.
+
+    Attributes:
+        over: Which rows wait, [N].
+    """
+
+    def __init__(self, env: BatchedEnv) -> None:
+        if env.autoreset_mode is not AutoresetMode.DISABLED:
+            raise InputError("rows that wait are never reset by themselves; make the environment with DISABLED")
+        self._env = env
+        self.over = np.zeros(env.num_envs, np.bool_)
+
+    def reset(self, **kwargs: Any) -> tuple[Observations, dict[str, Any]]:
+        """Start an episode in every row; see :meth:`~roamrl.envs.batched.BatchedEnv.reset`."""
+        self.over[:] = False
+        return self._env.reset(**kwargs)
+
+    def step(self, actions: NDArray[Any]) -> tuple[Observations, Any, Any, Any, dict[str, Any]]:
+        """Step the rows that do not wait; see :meth:`~roamrl.envs.batched.BatchedEnv.step`."""
+        obs, rewards, terminated, truncated, infos = self._env.step(actions)
+        ended = terminated | truncated
+        if ended.any():
+            infos["final_obs"], infos["_final_obs"] = obs, ended
+            self.over |= ended
+        return obs, rewards, terminated, truncated, infos
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from the environment's state."""
+        self._env.set_state(state)
+        self.over = state["pending"].copy()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._env, name)
+
+
 class FamilyRows:
-    """Rows of one of our families, each member with its own tasks and seed."""
+    """Rows of one of our families, each member with its own tasks and seed.
+
+    Where every rollout begins with new episodes and those differ in length, a row plays one and waits for the next
+    rollout: as many episodes are played as the plan says, not as many as would fit.
+
+    Raises:
+        InputError: If rows would wait, and the learner cannot leave out what is not played.
+    """
 
     def __init__(self, spec: LearnerSpec, envs_per_member: int) -> None:
-        family = family_of([task for member in spec.members for task in member.tasks])
+        pooled = [task for member in spec.members for task in member.tasks]
+        family = family_of(pooled)
+        waits = _waits(family, pooled, spec)
         self.module = spec.module
         self.measures = family.measures
-        self.env: Any = family.make_placed(
+        env = family.make_placed(
             Placement.members(
                 [member.tasks for member in spec.members],
                 [member.seed for member in spec.members],
                 envs_per_member,
                 spec.module.extras.trial_episodes,
             ),
-            AutoresetMode.SAME_STEP,
+            AutoresetMode.DISABLED if waits else AutoresetMode.SAME_STEP,
         )
+        self.env: Any = WaitingEnv(env) if waits else env
+        self._waits = waits
         pools = [member.tasks for member in spec.members for _ in range(envs_per_member)]
         self._numbers = _numbers_in_pools(self.env.tasks, pools)
         self._told = spec.module.extras.of_tasks(self.env.tasks)  # by task; its number is that in the row's own pool
@@ -87,13 +139,17 @@ class FamilyRows:
         return self.env.reset(options={"episode": trial * self.module.extras.trial_episodes})[0]
 
     def task_numbers(self) -> NDArray[np.int64]:
-        """Return the number of the task each row plays in its member's pool, [P * B]."""
+        """Return the number of the task each row plays in its member's pool, [P * B]; ``WAITING`` where it waits."""
+        numbers = self._own_numbers()
+        return np.where(self.env.over, WAITING, numbers) if self._waits else numbers
+
+    def _own_numbers(self) -> NDArray[np.int64]:
         return self._numbers[self._all, self.env.task_rows]
 
     def extras(self) -> NDArray[np.float32]:
         """Return what the module is told of each row's task beside the observation, [P * B, task_columns]."""
         if self.module.extras.task == "number":
-            return self.task_numbers().astype(np.float32)[:, None]
+            return self._own_numbers().astype(np.float32)[:, None]
         return self._told[self.env.task_rows]
 
     def durations(self) -> NDArray[np.float64] | None:
@@ -107,6 +163,19 @@ class FamilyRows:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from :meth:`state`'s result."""
         self.env.set_state(state)
+
+
+def _waits(family: Family, tasks: Sequence[Task], spec: LearnerSpec) -> bool:
+    """Return whether rows play one episode a rollout and wait for its end."""
+    vary = any(family.typical_episode_steps(task.config) < family.episode_steps(task.config) for task in tasks)
+    if not vary or not all(phase.whole_episodes for phase in spec.phases):
+        return False
+    if spec.dqn is not None or spec.module.extras.trial_episodes > 1:
+        raise InputError(
+            f"episodes of {family.id} differ in length, and here they are counted: learn by PPO, in trials of one "
+            "episode (Q-learning's replay and longer trials cannot leave out rows that wait)"
+        )
+    return True
 
 
 def _numbers_in_pools(tasks: Sequence[Task], pools: Sequence[tuple[Task, ...]]) -> NDArray[np.int64]:

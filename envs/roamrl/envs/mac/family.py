@@ -23,6 +23,7 @@ from roamrl.envs.placement import Placement
 from roamrl.envs.reference import Reference
 from roamrl.envs.split import Split
 from roamrl.envs.task import Task
+from roamrl.envs.tuned_reference import TunedReference
 
 
 class MACFamily(Family):
@@ -32,6 +33,7 @@ class MACFamily(Family):
     version = 1
     about = "share one slotted channel among stations that do not know how many they are"
     measures = MEASURES
+    scored_greedily = False
 
     def config(self, overrides: Mapping[str, JSON] | None = None) -> dict[str, JSON]:
         """Return a full config; see :class:`~roamrl.envs.mac.config.MACConfig`."""
@@ -49,6 +51,10 @@ class MACFamily(Family):
     def episode_steps(self, config: Mapping[str, JSON]) -> int:
         """Return the most steps an episode can have: one a slot, where nobody ever transmits."""
         return read_config(config).episode_slots
+
+    def typical_episode_steps(self, config: Mapping[str, JSON]) -> int:
+        """Return half the slots: a policy that uses the channel takes fewer steps than that (docs/families/mac.md)."""
+        return -(-read_config(config).episode_slots // 2)
 
     def make_placed(
         self, placement: Placement, autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP
@@ -71,6 +77,12 @@ class MACFamily(Family):
     def features(self, task: Task) -> NDArray[np.float64]:
         """Return a task's context as numbers of about one, [8]."""
         return task_features(task)
+
+    def tuned_classical(self, task: Task, episodes: int, seed: int) -> TunedReference:
+        """Return p-persistent access with p searched on a task's episodes, from the p tuned at five stations on."""
+        from roamrl.envs.mac.tuning_on_target import tune_persistence_on_target
+
+        return tune_persistence_on_target(task, episodes, seed)
 
 
 MAC = MACFamily()

@@ -53,28 +53,17 @@ class Rule(Reference):
 
     def play(self, family: Family, tasks: Sequence[Task], *, episodes: int, seed: int) -> Episodes:
         """Play E episodes of every task, on the streams of :func:`roamrl.envs.episodes.play`."""
-        config = read_config(tasks[0].config)
-        if any(task.config_hash != tasks[0].config_hash for task in tasks):
-            raise InputError("tasks of different configs cannot be played together; play each config by itself")
-        count = len(tasks) * episodes
-        returns, measures = np.zeros(count), np.zeros((count, cells.MEASURES))
-        playing.play_episodes(
+        count = len(tasks)
+        returns, measures = play_rows(
             self.code,
+            tasks,
+            [self.chances(task) for task in tasks],
+            np.repeat(np.arange(count), episodes),
+            np.tile(np.arange(episodes), count),
             seed,
-            np.tile(np.arange(episodes), len(tasks)),
-            np.repeat(np.arange(len(tasks)), episodes),
-            compile_tasks(tasks, config),
-            np.stack([self.chances(task) for task in tasks]),
-            cells.make_cells(1, config.n_max, config.queue_packets),
-            np.zeros((config.n_max, observed_size(config)), np.float32),
-            np.zeros(config.n_max, rules.MEMORY),
-            np.zeros(config.n_max, np.int8),
-            returns,
-            measures,
         )
-        shape = (len(tasks), episodes)
-        named = {name: measures[:, column].reshape(shape) for column, name in enumerate(MEASURES)}
-        return Episodes(returns.reshape(shape), named)
+        shape = (count, episodes)
+        return Episodes(returns.reshape(shape), {name: each.reshape(shape) for name, each in measures.items()})
 
     def acting(self, env: BatchedEnv) -> Act:
         """Return the rule as a policy that acts step by step in one environment, from an episode's start.
@@ -96,6 +85,48 @@ class Rule(Reference):
             return transmit.reshape(*obs.shape[:-1])
 
         return act
+
+
+def play_rows(
+    code: int,
+    tasks: Sequence[Task],
+    chances: Sequence[Chances],
+    entries: NDArray[np.int64],
+    indices: NDArray[np.int64],
+    seed: int,
+) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
+    """Play R episodes of a rule by one compiled call; return their returns, [R], and measures, [R] by name.
+
+    Args:
+        code: Number of the rule.
+        tasks: T tasks of one config; one may be there several times, with probabilities of its own.
+        chances: Probability of transmitting of each task by number of stations, T of [n_max + 1].
+        entries: Which of the tasks each episode is of, [R].
+        indices: Index of each episode's streams, [R].
+        seed: Seed of the streams.
+
+    Raises:
+        InputError: If the tasks do not share one config.
+    """
+    config = read_config(tasks[0].config)
+    if any(task.config_hash != tasks[0].config_hash for task in tasks):
+        raise InputError("tasks of different configs cannot be played together; play each config by itself")
+    returns, measures = np.zeros(len(indices)), np.zeros((len(indices), cells.MEASURES))
+    playing.play_episodes(
+        code,
+        seed,
+        indices,
+        entries,
+        compile_tasks(tasks, config),
+        np.stack(chances),
+        cells.make_cells(1, config.n_max, config.queue_packets),
+        np.zeros((config.n_max, observed_size(config)), np.float32),
+        np.zeros(config.n_max, rules.MEMORY),
+        np.zeros(config.n_max, np.int8),
+        returns,
+        measures,
+    )
+    return returns, {name: measures[:, column] for column, name in enumerate(MEASURES)}
 
 
 class InformedRule(Rule):

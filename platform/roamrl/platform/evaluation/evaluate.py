@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from roamrl.algorithms.bundle import PolicyBundle
 from roamrl.algorithms.population.acting import StackedPolicy
+from roamrl.algorithms.population.modules.entity import for_spaces
 from roamrl.envs.batched import BatchedEnv
 from roamrl.envs.episodes import Episodes, play
 from roamrl.envs.errors import InputError
@@ -62,11 +63,24 @@ def evaluate_bundles(
 
     Returns:
         Returns and measures, [P, episodes].
+
+    Raises:
+        InputError: If a policy was made for other spaces; one on sets of entities plays with any number of them.
     """
     if len(bundles) != len(tasks):
         raise InputError(f"{len(bundles)} policies for {len(tasks)} tasks; give one task a policy")
-    actor = Actor(StackedPolicy(bundles), tasks, greedy=greedy, seed=seed)
+    actor = Actor(StackedPolicy(for_tasks(bundles, tasks)), tasks, greedy=greedy, seed=seed)
     return play(family_of(tasks), tasks, actor.act, episodes=episodes, seed=seed, watcher=actor)
+
+
+def for_tasks(bundles: Sequence[PolicyBundle], tasks: Sequence[Task]) -> list[PolicyBundle]:
+    """Return the same policies for the spaces of tasks of one family config.
+
+    Raises:
+        InputError: If one was made for other spaces, the number of entities apart.
+    """
+    spaces = family_of(tasks).spaces(dict(tasks[0].config))
+    return [for_spaces(bundle, *spaces) for bundle in bundles]
 
 
 class Actor:
@@ -104,7 +118,7 @@ def evaluate_expert(
     *,
     episodes: int = 500,
     seed: int = 1_000_003,
-    greedy: bool = True,
+    greedy: bool | None = None,
     cache: Path | None = None,
 ) -> list[TaskScore]:
     """Score an expert on tasks of its own family.
@@ -115,22 +129,15 @@ def evaluate_expert(
         names: What people call them.
         episodes: Episodes each.
         seed: Evaluation seed.
-        greedy: Whether it takes its most likely action.
+        greedy: Whether it takes its most likely action; None for what its family has policies do.
         cache: Folder of cached reference returns; None for the user's.
 
     Raises:
-        InputError: If the expert was made for another family or other spaces.
+        InputError: If the expert was made for other spaces, the number of entities apart.
     """
     bundle = expert.bundle()
-    family = family_of(tasks)
-    spaces = family.spaces(dict(tasks[0].config))
-    if (bundle.spec.observation_space, bundle.spec.action_space) != spaces:
-        raise InputError(
-            f"expert {expert.id[:12]} sees {bundle.spec.observation_space.shape} and acts in "
-            f"{bundle.spec.action_space}; the tasks need {spaces[0].shape} and {spaces[1]}: choose an expert of the "
-            "same family config"
-        )
-    played = evaluate_bundles([bundle] * len(tasks), tasks, episodes=episodes, seed=seed, greedy=greedy)
+    own = family_of(tasks).scored_greedily if greedy is None else greedy
+    played = evaluate_bundles([bundle] * len(tasks), tasks, episodes=episodes, seed=seed, greedy=own)
     rates = played.measures.get("violation_rate", np.full_like(played.returns, np.nan))
     scores = []
     for place, (task, name) in enumerate(zip(tasks, names, strict=True)):

@@ -18,7 +18,7 @@ from roamrl.envs.episodes import Episodes, blocks, place_episodes, play_once
 from roamrl.envs.errors import InputError
 from roamrl.envs.family import family_of
 from roamrl.envs.task import Task
-from roamrl.platform.evaluation.evaluate import Actor
+from roamrl.platform.evaluation.evaluate import Actor, for_tasks
 from roamrl.platform.evaluation.seeds import seed_apart
 
 
@@ -75,7 +75,7 @@ def evaluate_in_context(
         raise InputError(f"the warm-up's seed {before} is the evaluation's: policies would meet its episodes twice")
     if len(bundles) != len(tasks):
         raise InputError(f"{len(bundles)} policies for {len(tasks)} tasks; give one task a policy")
-    policy = StackedPolicy(bundles)
+    policy = StackedPolicy(for_tasks(bundles, tasks))
     if not policy.carries:
         raise InputError(
             f"policies of kind {bundles[0].spec.kind!r} carry nothing from episode to episode, so warming up does "

@@ -165,6 +165,29 @@ def with_entities(bundle: PolicyBundle, count: int) -> PolicyBundle:
     )
 
 
+def for_spaces(
+    bundle: PolicyBundle, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]
+) -> PolicyBundle:
+    """Return the same policy for these spaces: as it is, or for as many entities as they have.
+
+    Raises:
+        InputError: If the policy's spaces differ in anything else.
+    """
+    spec, wanted = bundle.spec, (observation_space, action_space)
+    if (spec.observation_space, spec.action_space) == wanted:
+        return bundle
+    if spec.kind == KIND and isinstance(observation_space, spaces.Box) and len(observation_space.shape) == 2:
+        other = with_entities(bundle, observation_space.shape[0])
+        if (other.spec.observation_space, other.spec.action_space) == wanted:
+            return other
+    apart = ", the number of entities apart" if spec.kind == KIND else ""
+    raise InputError(
+        f"a policy sees {spec.observation_space} and acts in {spec.action_space}, and would have to see "
+        f"{observation_space} and act in {action_space}; they must be the same{apart}: take a policy that was trained "
+        "under the same family config"
+    )
+
+
 def _repeated(bound: NDArray[Any], count: int) -> NDArray[Any]:
     if (bound != bound[0]).any():
         raise InputError("the bounds of the policy's observations differ between entities; give all of them the same")

@@ -13,7 +13,8 @@ from roamrl.algorithms.bundle import ModuleSpec
 from roamrl.algorithms.learner_spec import AlgorithmName
 from roamrl.algorithms.scratch import Scratch
 from roamrl.algorithms.strategy import Setting
-from roamrl.algorithms.transfer.action_values import action_value_module
+from roamrl.algorithms.strategy_needs import Needs
+from roamrl.algorithms.transfer.action_values import A_VALUE_EACH, action_value_module
 
 
 class DQN(Scratch):
@@ -23,7 +24,8 @@ class DQN(Scratch):
     about = "fresh action values, learned on the target within the adaptation budget"
     paper = "van Hasselt et al., Deep Reinforcement Learning with Double Q-learning, AAAI 2016"
     algorithm: ClassVar[AlgorithmName] = "dqn"
+    needs: ClassVar[Needs] = A_VALUE_EACH
 
-    def module(self, base: ModuleSpec, setting: Setting) -> ModuleSpec:
+    def own_module(self, base: ModuleSpec, setting: Setting) -> ModuleSpec:
         """Return a module of action values."""
-        return action_value_module(self.name, base)
+        return action_value_module(base)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from roamrl.algorithms.bundle import ModuleSpec, PolicyBundle
 from roamrl.algorithms.learner_spec import AlgorithmName, MemberSpec, TaskGradientUse
+from roamrl.algorithms.strategy_needs import Needs
 from roamrl.envs.errors import InputError, unknown_name
 from roamrl.envs.reward import RewardParts
 from roamrl.envs.task import Task
@@ -62,6 +63,7 @@ class Strategy(ABC, Generic[C]):
         algorithm: What its learners learn by.
         consolidates: Whether one more policy is made of the pretrained ones before any target is met.
         task_gradients: What its pretraining does with the gradients of each task.
+        needs: What it needs of a family and of the study's module; without it :meth:`module` refuses.
     """
 
     name: ClassVar[str]
@@ -74,19 +76,34 @@ class Strategy(ABC, Generic[C]):
     algorithm: ClassVar[AlgorithmName] = "ppo"
     consolidates: ClassVar[bool] = False
     task_gradients: ClassVar[TaskGradientUse] = "none"
+    needs: ClassVar[Needs] = Needs()
 
     def __init__(self, config: C) -> None:
         self.config = config
 
     def module(self, base: ModuleSpec, setting: Setting) -> ModuleSpec:
-        """Return the module of its learners; the study's own by default.
+        """Return the module of its learners, after checking that the strategy can work with what there is.
 
         Args:
             base: The study's module on the family's spaces.
             setting: What the learners find.
 
         Raises:
-            InputError: If the strategy cannot work with these spaces or this reward.
+            InputError: If the strategy cannot work with these spaces, this module or this reward; the message says why
+                not, and what to do instead.
+        """
+        self.needs.check(self.name, base, setting)
+        return self.own_module(base, setting)
+
+    def own_module(self, base: ModuleSpec, setting: Setting) -> ModuleSpec:
+        """Return the module of its learners where what it ``needs`` is there; the study's own by default.
+
+        Args:
+            base: The study's module on the family's spaces.
+            setting: What the learners find.
+
+        Raises:
+            InputError: If one of the strategy's settings asks for more than ``needs`` does, and it is not there.
         """
         return base
 

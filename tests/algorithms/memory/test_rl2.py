@@ -39,10 +39,10 @@ def test_what_it_cannot_do_is_refused(base, bandits):
     with pytest.raises(InputError, match="memory alone"):
         RL2(RL2Config()).adapt(bandits[0], [], MemberSpec(1))
     stations = ModuleSpec("entity", spaces.Box(0.0, 1.0, (5, 3)), spaces.MultiBinary(5))
-    with pytest.raises(InputError, match="cannot be of kind 'entity'"):
+    with pytest.raises(InputError, match=r"of kind 'entity' and observations of shape .*on flat observations"):
         RL2(RL2Config()).module(stations, Setting())
     several = ModuleSpec("mlp", spaces.Box(0.0, 1.0, (5, 3)), spaces.MultiBinary(5))
-    with pytest.raises(InputError, match="flat observations"):
+    with pytest.raises(InputError, match=r"of kind 'mlp' and observations of shape .*on flat observations"):
         RL2(RL2Config()).module(several, Setting())
 
 

@@ -59,7 +59,7 @@ def test_what_cannot_be_is_refused():
     gru, entity = (ModuleSpec(kind, SPEC.observation_space, SPEC.action_space) for kind in ("gru", "entity"))
     with pytest.raises(InputError, match="cannot take inner steps with a module of kind 'gru'"):
         FOMAML(MAMLConfig()).module(gru, Setting())
-    with pytest.raises(InputError, match="'learn_rates' goes with a module of kind 'mlp'"):
+    with pytest.raises(InputError, match=r"builds on a module of kind 'mlp'.*leave the setting 'learn_rates' out"):
         MAML(MAMLConfig(learn_rates=True)).module(entity, Setting())
     with pytest.raises(InputError, match="did you mean 'finetune'"):
         MAMLConfig(adapt_by="fine-tune")

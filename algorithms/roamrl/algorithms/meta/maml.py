@@ -15,19 +15,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Final, Literal, get_args
 
 from roamrl.algorithms.bundle import ModuleSpec, PolicyBundle
 from roamrl.algorithms.learner_spec import MemberSpec
 from roamrl.algorithms.meta_learning import InnerRule, MAMLSettings, Order
 from roamrl.algorithms.population.modules.inner_rates import KIND
 from roamrl.algorithms.strategy import Setting, Strategy, StrategyConfig, one_source
-from roamrl.envs.errors import InputError, unknown_name
+from roamrl.algorithms.strategy_needs import MEMORYLESS, Needs
+from roamrl.envs.errors import unknown_name
 from roamrl.envs.task import Task
 
 AdaptBy = Literal["inner", "finetune"]
 
-_NO_INNER_STEPS = ("gru", "latent", "multihead", "q")
+_RATES: Final = Needs(
+    modules=("mlp",), cannot="cannot learn inner step sizes", instead="leave the setting 'learn_rates' out"
+)
 
 
 @dataclass(frozen=True)
@@ -63,22 +66,18 @@ class MAML(Strategy[MAMLConfig]):
     paper = "Finn et al., Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks, ICML 2017"
     config_class = MAMLConfig
     pretrains_on = "sources"
+    needs: ClassVar[Needs] = Needs(modules=MEMORYLESS, cannot="cannot take inner steps")
     order: ClassVar[Order] = 2
 
-    def module(self, base: ModuleSpec, setting: Setting) -> ModuleSpec:
+    def own_module(self, base: ModuleSpec, setting: Setting) -> ModuleSpec:
         """Return the study's module, with room for inner step sizes where they are learned.
 
         Raises:
-            InputError: If it is of a kind that cannot take inner steps, or cannot hold step sizes.
+            InputError: If they are learned, and it is of a kind that cannot hold them.
         """
-        if base.kind in _NO_INNER_STEPS:
-            raise InputError(f"strategy {self.name!r} cannot take inner steps with a module of kind {base.kind!r}")
         if not self.config.learn_rates:
             return base
-        if base.kind != "mlp":
-            raise InputError(
-                f"'learn_rates' goes with a module of kind 'mlp', and the study's is of kind {base.kind!r}"
-            )
+        _RATES.check(self.name, base, setting)
         return replace(base, kind=KIND)
 
     def pretrain(self, tasks: Sequence[Task], base: MemberSpec) -> tuple[MemberSpec, ...]:

@@ -22,11 +22,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from roamrl.algorithms.bundle import ModuleSpec, PolicyBundle
 from roamrl.algorithms.feedback import with_feedback
 from roamrl.algorithms.learner_spec import MemberSpec
 from roamrl.algorithms.strategy import Setting, Strategy, StrategyConfig
+from roamrl.algorithms.strategy_needs import Needs
 from roamrl.envs.errors import InputError
 from roamrl.envs.task import Task
 
@@ -65,16 +67,10 @@ class Pearl(Strategy[PearlConfig]):
     pretrains_on = "sources"
     adapts = False
     in_context = True
+    needs: ClassVar[Needs] = Needs(modules=("mlp",), flat=True, cannot="cannot act on an inferred task variable")
 
-    def module(self, base: ModuleSpec, setting: Setting) -> ModuleSpec:
-        """Return a module with an encoder of transitions, actor and critic as wide as the study's module.
-
-        Raises:
-            InputError: If the study's module is no ``mlp``, observations have several axes, or actions cannot be fed
-                back.
-        """
-        if base.kind != "mlp":
-            raise InputError(f"pearl has actor and critic of kind 'mlp', and the study's module is a {base.kind!r}")
+    def own_module(self, base: ModuleSpec, setting: Setting) -> ModuleSpec:
+        """Return a module with an encoder of transitions, actor and critic as wide as the study's module."""
         config = self.config
         model = {name: value for name, value in base.model.items() if name != "shared_trunk"}
         own = {"latent": config.latent, "encoder": list(config.encoder), "kl_weight": config.kl_weight}

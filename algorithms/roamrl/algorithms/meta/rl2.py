@@ -18,11 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from roamrl.algorithms.bundle import ModuleSpec, PolicyBundle
 from roamrl.algorithms.feedback import with_feedback
 from roamrl.algorithms.learner_spec import MemberSpec
 from roamrl.algorithms.strategy import Setting, Strategy, StrategyConfig
+from roamrl.algorithms.strategy_needs import Needs
 from roamrl.envs.errors import InputError
 from roamrl.envs.task import Task
 
@@ -57,16 +59,10 @@ class RL2(Strategy[RL2Config]):
     pretrains_on = "sources"
     adapts = False
     in_context = True
+    needs: ClassVar[Needs] = Needs(modules=("mlp", "gru"), flat=True, cannot="cannot keep a memory of its trials")
 
-    def module(self, base: ModuleSpec, setting: Setting) -> ModuleSpec:
-        """Return a recurrent module with feedback, its encoder as wide as the study's module.
-
-        Raises:
-            InputError: If the study's module is neither an ``mlp`` nor a ``gru``, observations have several axes, or
-                actions cannot be fed back.
-        """
-        if base.kind not in ("mlp", "gru"):
-            raise InputError(f"rl2 is a recurrent policy on flat observations; it cannot be of kind {base.kind!r}")
+    def own_module(self, base: ModuleSpec, setting: Setting) -> ModuleSpec:
+        """Return a recurrent module with feedback, its encoder as wide as the study's module."""
         model = {name: value for name, value in base.model.items() if name != "shared_trunk"}
         spec = replace(base, kind="gru", model={**model, "memory": self.config.memory})
         return with_feedback(spec, trial_episodes=self.config.trial_episodes)

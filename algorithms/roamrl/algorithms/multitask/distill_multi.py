@@ -14,11 +14,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from roamrl.algorithms.bundle import PolicyBundle
 from roamrl.algorithms.learner_spec import MemberSpec
+from roamrl.algorithms.strategy_needs import Needs
 from roamrl.algorithms.teaching import Fade, Teaching
+from roamrl.algorithms.transfer.experts import ASKED_WITHOUT_MEMORY
 from roamrl.algorithms.transfer.reuse import Reuse, ReuseConfig
 from roamrl.envs.task import Task
 
@@ -47,6 +49,7 @@ class DistillMulti(Reuse):
     config_class = DistillMultiConfig
     config: DistillMultiConfig
     consolidates = True
+    needs: ClassVar[Needs] = ASKED_WITHOUT_MEMORY
 
     def consolidate(self, tasks: Sequence[Task], experts: Sequence[PolicyBundle], base: MemberSpec) -> MemberSpec:
         """Return the student: a fresh member on all tasks that imitates each task's specialist there."""

@@ -17,18 +17,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from roamrl.algorithms.bundle import ModuleSpec, PolicyBundle
 from roamrl.algorithms.extras import Extras
 from roamrl.algorithms.learner_spec import Learned, MemberSpec, TaskGradientUse
 from roamrl.algorithms.population.modules.conditioned import for_a_new_task
 from roamrl.algorithms.strategy import Setting, one_source
+from roamrl.algorithms.strategy_needs import Needs
 from roamrl.algorithms.transfer.reuse import Reuse, ReuseConfig
 from roamrl.envs.errors import InputError
 from roamrl.envs.task import Task
 
 Condition = Literal["none", "context", "one-hot", "embedding"]
+
+_TOLD_BY_CODE: Final = Needs(
+    modules=("mlp",),
+    flat=True,
+    cannot="cannot tell its policy the task by a code",
+    instead="set its 'condition' to context or none",
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,7 @@ class Joint(Reuse):
     pretrains_on = "sources"
     task_gradients: ClassVar[TaskGradientUse] = "measure"
 
-    def module(self, base: ModuleSpec, setting: Setting) -> ModuleSpec:
+    def own_module(self, base: ModuleSpec, setting: Setting) -> ModuleSpec:
         """Return the study's module, told of the task as the config says."""
         condition = self.config.condition
         if condition == "none":
@@ -72,7 +80,8 @@ class Joint(Reuse):
             return replace(base, extras=Extras("context", setting.contexts))
         if setting.adapting and condition == "one-hot":
             return base
-        model = {**mlp_model(base, f"condition: {condition}"), "tasks": setting.tasks, "code": condition}
+        _TOLD_BY_CODE.check(self.name, base, setting)
+        model = {**base.model, "tasks": setting.tasks, "code": condition}
         if condition == "embedding":
             model["width"] = self.config.width
         return replace(base, kind="conditioned", model=model, extras=Extras("number"))
@@ -87,14 +96,3 @@ class Joint(Reuse):
         if source.spec.kind == "conditioned":
             source = for_a_new_task(source)
         return replace(super().adapt(target, [source], base), learned=self.config.learned)
-
-
-def mlp_model(base: ModuleSpec, wish: str) -> dict[str, object]:
-    """Return the settings of the study's module, which must be an ``mlp``.
-
-    Raises:
-        InputError: If it is of another kind.
-    """
-    if base.kind != "mlp":
-        raise InputError(f"{wish} builds on a module of kind 'mlp', and the study's is of kind {base.kind!r}")
-    return dict(base.model)

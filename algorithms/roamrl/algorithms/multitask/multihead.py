@@ -20,9 +20,9 @@ from typing import ClassVar, Literal
 from roamrl.algorithms.bundle import ModuleSpec, PolicyBundle
 from roamrl.algorithms.extras import Extras
 from roamrl.algorithms.learner_spec import MemberSpec, TaskGradientUse
-from roamrl.algorithms.multitask.joint import mlp_model
 from roamrl.algorithms.population.modules.multihead import single_head
 from roamrl.algorithms.strategy import Setting, one_source
+from roamrl.algorithms.strategy_needs import Needs
 from roamrl.algorithms.transfer.reuse import Reuse, ReuseConfig
 from roamrl.envs.task import Task
 
@@ -48,16 +48,15 @@ class Multihead(Reuse):
     config_class = MultiheadConfig
     config: MultiheadConfig
     task_gradients: ClassVar[TaskGradientUse] = "measure"
+    needs: ClassVar[Needs] = Needs(modules=("mlp",), flat=True, cannot="cannot have output layers of each task")
     heads: ClassVar[dict[str, bool]] = {"actor_heads": True, "critic_heads": True}
 
-    def module(self, base: ModuleSpec, setting: Setting) -> ModuleSpec:
+    def own_module(self, base: ModuleSpec, setting: Setting) -> ModuleSpec:
         """Return a module with a head for each task of the pool; on a target the study's own."""
-        model = mlp_model(base, f"strategy {self.name!r}")
         if setting.adapting:
             return base
-        return replace(
-            base, kind="multihead", model={**model, "tasks": setting.tasks, **self.heads}, extras=Extras("number")
-        )
+        model = {**base.model, "tasks": setting.tasks, **self.heads}
+        return replace(base, kind="multihead", model=model, extras=Extras("number"))
 
     def pretrain(self, tasks: Sequence[Task], base: MemberSpec) -> tuple[MemberSpec, ...]:
         """Return one member whose pool is all the tasks."""

@@ -17,6 +17,7 @@ from typing import ClassVar
 
 from roamrl.algorithms.learner_spec import TaskGradientUse
 from roamrl.algorithms.multitask.joint import Joint
+from roamrl.algorithms.strategy_needs import MEMORYLESS, Needs
 
 
 class PCGrad(Joint):
@@ -26,3 +27,4 @@ class PCGrad(Joint):
     about = "one policy over all source tasks, conflicting gradients projected"
     paper = "Yu et al., Gradient Surgery for Multi-Task Learning, NeurIPS 2020"
     task_gradients: ClassVar[TaskGradientUse] = "project"
+    needs: ClassVar[Needs] = Needs(modules=MEMORYLESS, cannot="cannot take the gradient of each task")

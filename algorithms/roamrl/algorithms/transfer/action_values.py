@@ -4,38 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
-
-from gymnasium import spaces
+from typing import ClassVar, Final
 
 from roamrl.algorithms.bundle import ModuleSpec, PolicyBundle
 from roamrl.algorithms.learner_spec import AlgorithmName, MemberSpec
 from roamrl.algorithms.strategy import Setting, StrategyConfig, one_source
+from roamrl.algorithms.strategy_needs import Needs
 from roamrl.algorithms.transfer.experts import ExpertPerSource
 from roamrl.algorithms.transfer.guided import StartsFrom
-from roamrl.envs.errors import InputError
 from roamrl.envs.task import Task
+
+A_VALUE_EACH: Final = Needs(actions=("discrete",))
+"""Who learns a value for each action needs actions that can be counted."""
 
 
 def action_value_module(
-    strategy: str, base: ModuleSpec, experts: int = 0, reward_weights: tuple[int, int] | None = None
+    base: ModuleSpec, experts: int = 0, reward_weights: tuple[int, int] | None = None
 ) -> ModuleSpec:
     """Return the module of action values with the hidden layers of a study's policy module.
 
     Args:
-        strategy: Who asks, for the message.
         base: The study's module.
         experts: Finished modules beside the learner's own network.
         reward_weights: Where the observation shows the reward's weights; None for plain action values.
-
-    Raises:
-        InputError: If actions are not discrete.
     """
-    if not isinstance(base.action_space, spaces.Discrete):
-        raise InputError(
-            f"strategy {strategy!r} learns a value for each action and needs discrete ones, got {base.action_space!r}; "
-            "use 'action: discrete' in the family's config, or a strategy on policies (reuse, guided, distill, hybrid)"
-        )
     model = {name: value for name, value in base.model.items() if name in ("hidden", "activation", "normalise")}
     if experts:
         model["experts"] = experts
@@ -60,6 +52,7 @@ class BesideExperts(ExpertPerSource[ManyExpertsConfig]):
 
     config_class = ManyExpertsConfig
     algorithm: ClassVar[AlgorithmName] = "dqn"
+    needs: ClassVar[Needs] = A_VALUE_EACH
 
     def adapt(self, target: Task, sources: Sequence[PolicyBundle], base: MemberSpec) -> MemberSpec:
         """Return a member on the target with the experts beside it."""
@@ -67,6 +60,6 @@ class BesideExperts(ExpertPerSource[ManyExpertsConfig]):
         initial = first if self.config.starts_from == "expert" else None
         return replace(base, tasks=(target,), initial=initial, experts=tuple(sources))
 
-    def module(self, base: ModuleSpec, setting: Setting) -> ModuleSpec:
+    def own_module(self, base: ModuleSpec, setting: Setting) -> ModuleSpec:
         """Return a module of action values with room for the experts."""
-        return action_value_module(self.name, base, experts=setting.sources)
+        return action_value_module(base, experts=setting.sources)

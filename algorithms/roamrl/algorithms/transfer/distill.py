@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from roamrl.algorithms.bundle import PolicyBundle
 from roamrl.algorithms.learner_spec import MemberSpec
 from roamrl.algorithms.strategy import StrategyConfig, one_source
+from roamrl.algorithms.strategy_needs import Needs
 from roamrl.algorithms.teaching import Fade, Teaching
-from roamrl.algorithms.transfer.experts import ExpertPerSource
+from roamrl.algorithms.transfer.experts import ASKED_WITHOUT_MEMORY, ExpertPerSource
 from roamrl.envs.task import Task
 
 
@@ -49,6 +50,7 @@ class Distill(ExpertPerSource[DistillConfig]):
     about = "one expert a source task; a fresh learner imitates experts on the target"
     paper = "Rusu et al., Policy Distillation, ICLR 2016"
     config_class = DistillConfig
+    needs: ClassVar[Needs] = ASKED_WITHOUT_MEMORY
 
     def adapt(self, target: Task, sources: Sequence[PolicyBundle], base: MemberSpec) -> MemberSpec:
         """Return a fresh member on the target that imitates the experts."""

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Final, TypeVar
 
 from roamrl.algorithms.learner_spec import MemberSpec
 from roamrl.algorithms.strategy import PretrainOn, Strategy, StrategyConfig
+from roamrl.algorithms.strategy_needs import MEMORYLESS, Needs
 from roamrl.envs.task import Task
 
 C = TypeVar("C", bound=StrategyConfig)
+
+ASKED_WITHOUT_MEMORY: Final = Needs(
+    modules=MEMORYLESS, cannot="cannot ask experts about single observations of the learner's"
+)
+"""Who listens to experts needs such as answer without a history of their own."""
 
 
 class ExpertPerSource(Strategy[C]):

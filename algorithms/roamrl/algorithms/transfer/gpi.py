@@ -16,10 +16,13 @@ do not see w: it is read from the observation, blanked out of what they read, an
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import ClassVar
+
 from roamrl.algorithms.bundle import ModuleSpec
 from roamrl.algorithms.strategy import Setting
-from roamrl.algorithms.transfer.action_values import BesideExperts, action_value_module
-from roamrl.envs.errors import InputError
+from roamrl.algorithms.strategy_needs import Needs
+from roamrl.algorithms.transfer.action_values import A_VALUE_EACH, BesideExperts, action_value_module
 
 
 class GPI(BesideExperts):
@@ -29,14 +32,9 @@ class GPI(BesideExperts):
     about = "successor features of several experts, weighed by the target's reward weights"
     paper = "Barreto et al., Successor Features for Transfer in Reinforcement Learning, NIPS 2017"
 
-    def module(self, base: ModuleSpec, setting: Setting) -> ModuleSpec:
+    needs: ClassVar[Needs] = replace(A_VALUE_EACH, reward_parts=True)
+
+    def own_module(self, base: ModuleSpec, setting: Setting) -> ModuleSpec:
         """Return a module of successor features with room for the experts."""
-        parts = setting.parts
-        if parts is None:
-            raise InputError("strategy 'gpi' needs a reward that weighs parts, and this family has none; use 'max_q'")
-        if parts.weights_at is None:
-            raise InputError(
-                "strategy 'gpi' reads the reward's weights from the observation, which hides them here; give the arm "
-                "'config: {observed: [weights, ..]}', or use 'max_q'"
-            )
-        return action_value_module(self.name, base, experts=setting.sources, reward_weights=parts.weights_at)
+        assert setting.parts is not None  # needed, and checked
+        return action_value_module(base, experts=setting.sources, reward_weights=setting.parts.weights_at)

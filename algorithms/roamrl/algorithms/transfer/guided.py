@@ -17,13 +17,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from roamrl.algorithms.bundle import PolicyBundle
 from roamrl.algorithms.learner_spec import MemberSpec
 from roamrl.algorithms.strategy import StrategyConfig, one_source
+from roamrl.algorithms.strategy_needs import Needs
 from roamrl.algorithms.teaching import Fade, Teaching
-from roamrl.algorithms.transfer.experts import ExpertPerSource
+from roamrl.algorithms.transfer.experts import ASKED_WITHOUT_MEMORY, ExpertPerSource
 from roamrl.envs.task import Task
 
 StartsFrom = Literal["random", "expert"]
@@ -51,6 +52,7 @@ class Guided(ExpertPerSource[GuidedConfig]):
     about = "one expert a source task; experts act for the learner with a decaying probability"
     paper = "Fernández and Veloso, Probabilistic policy reuse in a reinforcement learning agent, AAMAS 2006"
     config_class = GuidedConfig
+    needs: ClassVar[Needs] = ASKED_WITHOUT_MEMORY
 
     def adapt(self, target: Task, sources: Sequence[PolicyBundle], base: MemberSpec) -> MemberSpec:
         """Return a member on the target that experts act for."""

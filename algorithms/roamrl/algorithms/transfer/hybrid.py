@@ -14,12 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from roamrl.algorithms.bundle import PolicyBundle
 from roamrl.algorithms.learner_spec import MemberSpec
 from roamrl.algorithms.strategy import StrategyConfig, one_source
+from roamrl.algorithms.strategy_needs import Needs
 from roamrl.algorithms.teaching import Fade, Teaching
-from roamrl.algorithms.transfer.experts import ExpertPerSource
+from roamrl.algorithms.transfer.experts import ASKED_WITHOUT_MEMORY, ExpertPerSource
 from roamrl.algorithms.transfer.guided import StartsFrom
 from roamrl.envs.task import Task
 
@@ -50,6 +52,7 @@ class Hybrid(ExpertPerSource[HybridConfig]):
     about = "guided reuse, then distillation with a decaying weight"
     paper = "Nagib et al., Safe and Accelerated DRL-Based O-RAN Slicing: A Hybrid Transfer Learning Approach, JSAC 2024"
     config_class = HybridConfig
+    needs: ClassVar[Needs] = ASKED_WITHOUT_MEMORY
 
     def adapt(self, target: Task, sources: Sequence[PolicyBundle], base: MemberSpec) -> MemberSpec:
         """Return a member on the target that experts act for first and that imitates them later."""

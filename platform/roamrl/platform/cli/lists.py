@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -60,23 +60,30 @@ def strategies(as_json: JSONOption = False) -> None:
     if as_json:
         print_json([_strategy_json(strategy) for strategy in found])
     else:
-        columns = [Column("strategy"), Column("pretrains on"), Column("what it does", fold=True)]
-        print_table(columns, [(found_one.name, found_one.pretrains_on, found_one.about) for found_one in found])
+        words = Column("what it does, from where, what it needs", fold=True)
+        columns = [Column("strategy"), Column("pretrains on"), words]
+        said = [f"{one.about}\n{one.paper}\nneeds: {one.needs.describe()}" for one in found]
+        print_table(columns, [(one.name, one.pretrains_on, text) for one, text in zip(found, said, strict=True)])
     _end(broken)
 
 
 def studies(as_json: JSONOption = False) -> None:
-    """List the built-in studies."""
+    """List the built-in studies, and the suites of them."""
     from roamrl.platform.cli.tables import Column, print_json, print_table
     from roamrl.platform.study.load import load_study, study_names
+    from roamrl.platform.study.suite import builtin_suite, describe, suite_names
 
     found, broken = _load("study", study_names(), load_study)
+    suites, more = _load("suite", suite_names(), builtin_suite)
     if as_json:
-        print_json([_study_json(study) for study in found])
+        print_json([*(_study_json(study) for study in found), *(describe(suite) for suite in suites)])
     else:
         columns = [Column("study"), Column("family"), Column("arms", fold=True), Column("what it asks", fold=True)]
         print_table(columns, [(study.name, study.family, ", ".join(study.arms), study.about) for study in found])
-    _end(broken)
+        typer.echo("")
+        columns = [Column("suite"), Column("studies", fold=True), Column("what it asks", fold=True)]
+        print_table(columns, [(suite.name, ", ".join(describe(suite)["studies"]), suite.about) for suite in suites])
+    _end([*broken, *more])
 
 
 def _load(kind: str, names: Sequence[str], load: Callable[[str], _Found]) -> tuple[list[_Found], list[str]]:
@@ -146,6 +153,7 @@ def _strategy_json(strategy: type[Strategy[Any]]) -> dict[str, Any]:
         "about": strategy.about,
         "paper": strategy.paper,
         "pretrains_on": strategy.pretrains_on,
+        "needs": asdict(strategy.needs),
         "settings": settings,
     }
 

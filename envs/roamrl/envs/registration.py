@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     from roamrl.envs.scalar import ScalarEnv
     from roamrl.envs.task import Task
 
-ENVIRONMENTS = {"roamrl/Slicing-v1": "slicing-v1", "roamrl/Urllc-v1": "urllc-v1", "roamrl/Mac-v1": "mac-v1"}
+ENVIRONMENTS = {
+    "roamrl/Slicing-v1": "slicing-v1",
+    "roamrl/Urllc-v1": "urllc-v1",
+    "roamrl/Mac-v1": "mac-v1",
+    "roamrl/Bandit-v1": "bandit-v1",
+    "roamrl/Navigation-v1": "navigation-v1",
+}
 """Gymnasium id to family id."""
 
 

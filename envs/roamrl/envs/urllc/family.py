@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +76,14 @@ class UrllcFamily(Family):
         return content_hash([super().sources(config), solver])
 
     def tuned_classical(self, task: Task, episodes: int, seed: int) -> TunedReference:
-        """Return the channel threshold tuned on episodes of one task."""
-        from roamrl.envs.urllc.references import TUNED, ChannelThreshold
-        from roamrl.envs.urllc.tuning import climb
+        """Return the channel threshold tuned on a task, each episode of which is played once.
 
-        found, searched = climb(self, task, episodes=episodes, seed=seed, start=TUNED)
-        return TunedReference(ChannelThreshold(found), asdict(found), searched)
+        Below :data:`~roamrl.envs.live_search.LEAST_EPISODES` it stays what was tuned on ``val``.
+        """
+        from roamrl.envs.urllc.references import TUNED
+        from roamrl.envs.urllc.tuning_on_target import tune_threshold_on_target
+
+        return tune_threshold_on_target(self, task, TUNED, episodes, seed)
 
     def features(self, task: Task) -> NDArray[np.float64]:
         """Return a task's context as numbers of about one, [5]."""

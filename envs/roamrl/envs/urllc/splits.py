@@ -45,8 +45,9 @@ training."""
 LEAST_GAP: Final = 0.05
 """Least J_oracle - J_trivial of a task, in reward a slot (that is, in power)."""
 
-PRESENTATION: Final = ("history", "observed")
-"""Config keys that change what a policy sees and not the downlink: the same contexts serve under all of them."""
+PRESENTATION: Final = ("history", "observed", "episode_slots")
+"""Config keys that change what a policy sees, or for how long, and not the downlink: the same contexts serve under all
+of them."""
 
 
 def published(config: Mapping[str, JSON]) -> dict[str, Split]:

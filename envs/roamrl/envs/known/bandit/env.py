@@ -34,7 +34,8 @@ def action_space(config: BanditConfig) -> spaces.Space[Any]:
 class BanditEnv(BatchedEnv):
     """N bandits; see :class:`~roamrl.envs.batched.BatchedEnv` for step and reset.
 
-    Pulling arm a pays 1 with the hidden probability p_a, else 0. An episode is truncated after ``pulls`` pulls.
+    Pulling arm a pays 1 with the hidden probability p_a, else 0. After ``pulls`` pulls an episode is terminated, not
+    truncated: the horizon is part of the problem, and nothing that would come after it is worth anything.
 
     Args:
         placement: Seeds, indices and task pools of the rows; tasks of one config.
@@ -87,7 +88,7 @@ class BanditEnv(BatchedEnv):
         self.pulled[rows, arms[rows]] += 1
         self.paid[rows, arms[rows]] += self._rewards[rows].astype(np.int64)
         self._made += active
-        self._truncated[:] = active & (self._made >= self.config.pulls)
+        self._terminated[:] = active & (self._made >= self.config.pulls)
         best, own = self.probabilities.max(axis=1), self.probabilities[self._all_rows, arms]
         self._measures = {"regret": np.where(active, best - own, 0.0)}
 

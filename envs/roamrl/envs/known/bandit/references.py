@@ -1,4 +1,4 @@
-"""Policies nobody trained: chance, Thompson sampling, UCB1, Gittins indices, the best arm."""
+"""Policies nobody trained: chance, greed, Thompson sampling, UCB1, Gittins indices, the best arm."""
 
 from __future__ import annotations
 
@@ -36,6 +36,19 @@ class BestArm(ActingReference):
     def act(self, env: BatchedEnv) -> NDArray[Any]:
         """Return arms [N]."""
         return np.asarray(cast(BanditEnv, env).probabilities.argmax(axis=1))
+
+
+class Greedy(ActingReference):
+    """The arm with the greatest posterior mean under a uniform prior, (paid + 1) / (pulled + 2): it never explores."""
+
+    name = "greedy"
+    role = "other"
+    about = "the greatest posterior mean, without exploring"
+
+    def act(self, env: BatchedEnv) -> NDArray[Any]:
+        """Return arms [N]."""
+        bandits = cast(BanditEnv, env)
+        return np.asarray(((bandits.paid + 1.0) / (bandits.pulled + 2.0)).argmax(axis=1))
 
 
 class Thompson(ActingReference):
@@ -88,4 +101,5 @@ class Gittins(ActingReference):
 
 def references() -> dict[str, Reference]:
     """Return the references by name."""
-    return {reference.name: reference for reference in (RandomArm(), Thompson(), UCB1(), Gittins(), BestArm())}
+    every = (RandomArm(), Greedy(), Thompson(), UCB1(), Gittins(), BestArm())
+    return {reference.name: reference for reference in every}

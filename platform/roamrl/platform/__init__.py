@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from roamrl.platform.store.store import ExpertStore
     from roamrl.platform.study.load import load_study, study_names
     from roamrl.platform.study.plan import plan_study
-    from roamrl.platform.study.run import read_curves, read_results, run_study
+    from roamrl.platform.study.run import read_curves, read_learning, read_results, run_study
 
 __all__ = [
     "ExpertStore",
     "load_study",
     "plan_study",
     "read_curves",
+    "read_learning",
     "read_results",
     "recommend",
     "run_study",
@@ -31,6 +32,7 @@ _PLACES = {
     "load_study": "study.load",
     "plan_study": "study.plan",
     "read_curves": "study.run",
+    "read_learning": "study.run",
     "read_results": "study.run",
     "recommend": "report.recommend",
     "run_study": "study.run",

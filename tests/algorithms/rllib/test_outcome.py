@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ from roamrl.algorithms.rllib.outcome import (
     write_snapshot,
 )
 from roamrl.algorithms.rllib.recorder import PlayStats, Recorder
+from roamrl.algorithms.rllib.task_returns import TaskRecorder, TaskReturns
 from roamrl.envs.errors import InputError
 
 
@@ -52,8 +55,10 @@ def test_curve_and_mark_come_back_from_the_folder(tmp_path):
     assert read_done(tmp_path) is None
     with pytest.raises(InputError, match="has not finished"):
         read_curve(tmp_path)
-    recorder = Recorder()
-    recorder.add(10, stats([1, 2], [-6.0, -4.0], [1.0, 2.0]), {"kl": np.array([0.1, 0.2])})
+    recorder = Recorder(tasks=TaskRecorder(1, tasks=2))
+    by_task = TaskReturns(np.array([[1, 0], [0, 2]]), np.array([[-6.0, 0.0], [0.0, -4.0]]))
+    played = replace(stats([1, 2], [-6.0, -4.0], [1.0, 2.0]), tasks=by_task)
+    recorder.add(10, played, {"kl": np.array([0.1, 0.2])})
     curve = Recorder.from_state(recorder.state()).curve()
     write_curve(tmp_path, curve)
     back = read_curve(tmp_path)
@@ -61,7 +66,11 @@ def test_curve_and_mark_come_back_from_the_folder(tmp_path):
         np.testing.assert_array_equal(getattr(back, name), getattr(curve, name), strict=True)
     np.testing.assert_array_equal(back.measures["distance"], curve.measures["distance"])
     np.testing.assert_array_equal(back.losses["kl"], curve.losses["kl"])
-    done = LearnerDone(1, 10, 2.5, 2.0, (0, 1))
-    write_done(tmp_path, done)
-    assert read_done(tmp_path) == done
+    for name, values in vars(curve.tasks).items():
+        np.testing.assert_array_equal(getattr(back.tasks, name), values, strict=True, err_msg=name)
+    np.testing.assert_array_equal(back.tasks.return_mean, [[[-6.0, np.nan], [np.nan, -2.0]]])
+    for peak in (None, 512.5):
+        done = LearnerDone(1, 10, 2.5, 2.0, (0, 1), peak)
+        write_done(tmp_path, done)
+        assert read_done(tmp_path) == done
     assert not list(tmp_path.glob(".*")), "no partial file is left behind"

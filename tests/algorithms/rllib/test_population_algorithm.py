@@ -38,6 +38,8 @@ def assert_same_outcome(one, other):
     for group in ("measures", "losses"):
         for name, values in getattr(ours, group).items():
             np.testing.assert_array_equal(values, getattr(theirs, group)[name], strict=True, err_msg=name)
+    for name, values in vars(ours.tasks).items():
+        np.testing.assert_array_equal(values, getattr(theirs.tasks, name), strict=True, err_msg=name)
     files = sorted(path.name for path in one.glob("snapshot-*"))
     assert files == sorted(path.name for path in other.glob("snapshot-*")) and files
     for name in files:
@@ -76,6 +78,7 @@ def test_a_finished_learner_leaves_snapshots_curve_and_mark(local_ray, folders):
     assert curve.return_mean.shape == curve.measures["distance"].shape == curve.losses["kl"].shape == (7, 2)
     assert (done.iterations, done.env_steps, done.skipped) == (7, 124, (0, 0))
     assert 0 < done.cpu_s and 0 < done.wall_s
+    assert done.peak_memory_mb is None or done.peak_memory_mb > 50
     assert results[-1]["env_runners"]["measures"]["distance"] == pytest.approx(curve.measures["distance"][-1].mean())
     untrained, trained = read_snapshot(folder, 0), read_snapshot(folder, 7)
     for before, after, now in zip(untrained, trained, algorithm.bundles(), strict=True):

@@ -36,6 +36,8 @@ def _outcome(algorithm):
 def _assert_same(one, other):
     np.testing.assert_array_equal(one[1].return_mean, other[1].return_mean)
     np.testing.assert_array_equal(one[1].episodes, other[1].episodes)
+    for name, values in vars(one[1].tasks).items():
+        np.testing.assert_array_equal(getattr(other[1].tasks, name), values, err_msg=name)
     for ours, theirs in zip(one[2], other[2], strict=True):
         for name, array in ours.arrays.items():
             np.testing.assert_allclose(array, theirs.arrays[name], atol=1e-6, err_msg=name)

@@ -78,6 +78,11 @@ def test_a_run_ends_with_its_folder_and_the_other_commands_read_it(roamrl: Calla
     assert chosen in roamrl("recommend", run).out
     page = roamrl("report", run)
     assert Path(page.lines[-1]) == run / "report" / "index.html"
+    assert "similar: what arms are worth" in page.out
+    takes = page.out[page.out.index("similar: what they take") :].splitlines()
+    (scratch,) = [line.split() for line in takes if line.startswith("scratch")]
+    assert float(scratch[3]) > 50 if sys.platform == "linux" else scratch[3]
+    assert max(len(line) for line in page.lines[:-1]) <= 80
 
     scored = roamrl(
         "evaluate", chosen[:10], "--study", study, "--split", "similar", "--episodes", 2, "--json", "--store", store

@@ -147,6 +147,7 @@ def _row(stage: str, arm: str, strategy: str, split: str, task: str, score: floa
         "cpu_s": 2.0,
         "expert_id": None,
         "commit": "0123456789abcdef",
+        "peak_memory_mb": None,
     }
     return row | more
 
@@ -280,6 +281,7 @@ RESULTS = pa.schema(
         ("eval_episodes", WHOLE),
         *((name, REAL) for name in ("wall_s", "cpu_s")),
         *((name, TEXT) for name in ("expert_id", "commit")),
+        ("peak_memory_mb", REAL),
     ]
 )
 CURVES = pa.schema(

@@ -10,21 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
-from roamrl.algorithms.rllib.outcome import DONE_FILE
 from roamrl.algorithms.strategy import strategy_names
 from roamrl.envs.errors import InputError
 from roamrl.platform.cli.tables import WIDTH, Column, print_table
 from roamrl.platform.evaluation.statistics import Estimate, wilson_interval
-from roamrl.platform.report import comparison_complexity, comparison_pillars
+from roamrl.platform.report import comparison_pillars
 from roamrl.platform.report.arms import target_views
 from roamrl.platform.report.comparison import Comparison, ComparisonRow, comparisons
 from roamrl.platform.report.comparison_pillars import META, MULTITASK, OTHER, REFERENCES, TRANSFER, pillar_of
 from roamrl.platform.report.comparison_text import text_tables
 from roamrl.platform.report.comparison_views import fields, out_of_distribution
 from roamrl.platform.report.page import write_report
-from roamrl.platform.report.run_data import read_run
+from roamrl.platform.report.run_data import Row, read_run
 from roamrl.platform.report.summary import summarise
 from roamrl.platform.study.schema import CLASSICAL_TUNED
 
@@ -135,21 +135,33 @@ def test_training_complexity_is_what_was_spent(found: list[Comparison]) -> None:
     assert np.isnan(rows["joint"].tuned)
 
 
-def test_peak_memory_is_the_largest_of_an_arms_trials_and_its_experts(make_run: MakeRun, arms: dict[str, Any]) -> None:
-    folder = make_run(arms=arms, splits=SPLITS, seeds=4)
-    expert = next(row.expert_id for row in read_run(folder).rows if row.arm == "joint" and row.expert_id)
-    units = {"adapt-joint": (410.0, []), "f" * 64: (655.5, [expert]), "adapt-scratch": (300.0, [])}
-    for key, (peak, experts) in units.items():
-        place = folder / "units" / key[:16]
-        place.mkdir(parents=True)
-        (place / "learner-done.json").write_text(json.dumps({"env_steps": 1, "peak_memory_mb": peak}))
-        with (folder / "manifest.jsonl").open("a") as manifest:
-            manifest.write(json.dumps({"key": key, "experts": experts}) + "\n")
-    rows = by_arm(compare(folder)[0])
+def with_peaks(rows: list[Row], peaks: dict[tuple[str, str], float]) -> list[Row]:
+    return [replace(row, peak_memory_mb=peaks.get((row.stage, row.arm), np.nan)) for row in rows]
+
+
+def test_peak_memory_is_the_largest_of_an_arms_trials_and_its_experts(folder: Path) -> None:
+    run = read_run(folder)
+    peaks = {("adapt", "joint"): 410.0, ("pretrain", "joint"): 655.5, ("adapt", "scratch"): 300.0}
+    peaks |= {("tune", "scratch"): 320.0}
+    run = replace(run, rows=with_peaks(run.rows, peaks), sources=with_peaks(run.sources, peaks))
+    rows = by_arm(comparisons(run, target_views(run), run.settings, pooled_alone=True)[0])
     assert rows["joint"].memory_mb == 655.5
-    assert rows["scratch"].memory_mb == 300.0
+    assert rows["scratch"].memory_mb == 320.0
     assert np.isnan(rows["reuse"].memory_mb)
-    assert comparison_complexity.DONE_FILE == DONE_FILE
+
+
+def test_runs_from_before_peak_memory_was_kept_can_be_read(folder: Path, tmp_path: Path) -> None:
+    table = pq.read_table(folder / "results.parquet")
+    pq.write_table(table.drop_columns("peak_memory_mb"), tmp_path / "results.parquet")
+    (tmp_path / "study.yaml").write_bytes((folder / "study.yaml").read_bytes())
+    assert {str(row.peak_memory_mb) for row in read_run(tmp_path).rows} == {"nan"}
+
+
+def test_the_pooled_comparison_alone_is_the_first_of_all(folder: Path, found: list[Comparison]) -> None:
+    run = read_run(folder)
+    (only,) = comparisons(run, target_views(run), run.settings, pooled_alone=True)
+    assert only.field.name == found[0].field.name
+    assert repr(only.rows) == repr(found[0].rows)  # unknown numbers are NaN, which equals nothing
 
 
 def test_tuned_hyperparameters_are_those_that_differ_among_candidates(make_run: MakeRun) -> None:

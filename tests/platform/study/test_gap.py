@@ -53,6 +53,17 @@ def test_a_sampled_split_goes_on_where_its_drawing_stopped() -> None:
     assert tasks_of(again[3], 9) == pool
 
 
+def test_contexts_may_come_from_a_split_of_their_own() -> None:
+    more = "splits.more={sample: 5, seed: 1}"
+    study, splits, _, gap = make(more, gap="{arms: [joint], sources: more, contexts: [1, 5], seeds: 1}")
+    listed = tuple(named.task for named in splits["more"])
+    assert tasks_of(gap, 5) == listed and tasks_of(gap, 1) == listed[:1]
+    assert {named.split for policy in gap.policies for named in policy.trained_on} == {"more"}
+    assert "more" in study.used_splits
+    with pytest.raises(InputError, match="'elsewhere' is used but not defined"):
+        make(gap="{arms: [joint], sources: elsewhere}")
+
+
 def test_policies_that_an_arm_trains_anyway_are_not_trained_again() -> None:
     study, splits, targets, gap = make("arms.joint.pretrain.steps=60000", "arms.joint.pretrain.seeds=2")
     own = {unit.key for unit in pretrain_units(study, "joint", splits, targets)}

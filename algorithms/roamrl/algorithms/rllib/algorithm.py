@@ -31,8 +31,10 @@ from roamrl.algorithms.learner_spec import LearnerSpec
 from roamrl.algorithms.population.rollout import join_members
 from roamrl.algorithms.rllib.config import PopulationConfig, quiet_ray
 from roamrl.algorithms.rllib.outcome import Curve, LearnerDone, write_curve, write_done, write_snapshot
+from roamrl.algorithms.rllib.peak_memory import PeakMemory
 from roamrl.algorithms.rllib.recorder import PlayStats, Recorder
 from roamrl.algorithms.rllib.runner import PLAYER
+from roamrl.algorithms.rllib.task_returns import TaskRecorder
 
 PROGRESS = "progress"
 
@@ -70,11 +72,12 @@ class PopulationAlgorithm(Algorithm):
     @override(Algorithm)
     def setup(self, config: AlgorithmConfig) -> None:  # type: ignore[override]
         """Build runners and learner, and give the runners what the members start from."""
+        self._peak_memory = PeakMemory(forget=self.is_actor())
         torch.set_num_threads(self.config.torch_threads)
         source = self.config.source()
         self.spec = source.load()
         self._folder: Path | None = source.folder
-        self.recorder = Recorder()
+        self.recorder = Recorder(tasks=TaskRecorder.of(self.spec))
         self._skipped = np.zeros(len(self.spec.members), np.int64)
         self._wall_s = self._cpu_s = 0.0
         if self.is_actor():
@@ -197,6 +200,7 @@ class PopulationAlgorithm(Algorithm):
                 self._wall_s,
                 self._cpu_s,
                 tuple(int(count) for count in self._skipped),
+                self._peak_memory.mb(),
             ),
         )
 
@@ -216,6 +220,7 @@ class PopulationAlgorithm(Algorithm):
                 "skipped": self._skipped.copy(),
                 "wall_s": self._wall_s,
                 "cpu_s": self._cpu_s,
+                "peak_memory_mb": self._peak_memory.mb(),
             }
             if self.config.num_env_runners:
                 state[PROGRESS]["players"] = self._ask_runners(lambda runner: runner.get_state(PLAYER))
@@ -230,6 +235,7 @@ class PopulationAlgorithm(Algorithm):
             self.recorder = Recorder.from_state(progress["recorder"])
             self._skipped = progress["skipped"].copy()
             self._wall_s, self._cpu_s = progress["wall_s"], progress["cpu_s"]
+            self._peak_memory.carry(progress.get("peak_memory_mb"))
             if "players" in progress:
                 players = progress["players"]
                 self._ask_runners(lambda runner: runner.set_state(players[runner.worker_index - 1]))

@@ -15,11 +15,12 @@ from roamrl.algorithms.learner_spec import LearnerSpec
 from roamrl.algorithms.meta_learning import MAMLSettings, ReptileSettings
 from roamrl.algorithms.population.acting import noise_generators
 from roamrl.algorithms.population.rollout import Rollout
-from roamrl.algorithms.population.task_members import task_members, task_seeds
+from roamrl.algorithms.population.task_members import drawn_tasks, task_members, task_seeds
 from roamrl.algorithms.rllib.environments import make_rows
 from roamrl.algorithms.rllib.play import Player
 from roamrl.algorithms.rllib.recorder import PlayStats
 from roamrl.algorithms.rllib.runner import PLAYER, BatchEnvRunner
+from roamrl.algorithms.rllib.task_returns import TaskReturns
 from roamrl.envs.errors import InputError
 from roamrl.envs.family import family_of
 
@@ -72,12 +73,26 @@ class TaskMembersRunner(BatchEnvRunner):
     def sample(self, *, iteration: int) -> list[Rollout]:  # type: ignore[override]
         """Play iteration ``iteration`` (0-based) of the plan; ``stats`` are those of the members, over their tasks."""
         phase, steps = self.spec.phase_of(iteration), self.spec.member_steps(iteration)
-        player = self._player_on(iteration // self._settings.rollouts, phase.envs_per_member)
+        meta_iteration = iteration // self._settings.rollouts
+        player = self._player_on(meta_iteration, phase.envs_per_member)
         player.start(steps)
         rollout, stats = player.play(self._stacked(), phase.length, self.spec.gamma, steps)
-        self.stats = _of_members(stats, len(self.spec.members))
+        self.stats = _of_members(stats, len(self.spec.members), self._by_task(stats, meta_iteration))
         self._count(rollout, self.stats)
         return [rollout]
+
+    def _by_task(self, stats: PlayStats, meta_iteration: int) -> TaskReturns | None:
+        """Return what task members did by the number of their task in the member's pool."""
+        if not self.tasks:
+            return None
+        found = TaskReturns.none_yet(len(self.spec.members), self.tasks)
+        for place, member in enumerate(self.spec.members):
+            drawn = drawn_tasks(member, self._settings.tasks, meta_iteration)
+            numbers = [member.tasks.index(task) for task in drawn]
+            own = slice(place * len(drawn), (place + 1) * len(drawn))
+            found.ended[place, numbers] = stats.ended[own]
+            found.return_sum[place, numbers] = stats.return_sum[own]
+        return found
 
     def _player_on(self, meta_iteration: int, envs_per_member: int) -> Player:
         wanted = (meta_iteration, envs_per_member)
@@ -120,10 +135,11 @@ class TaskMembersRunner(BatchEnvRunner):
         self._playing = None
 
 
-def _of_members(stats: PlayStats, members: int) -> PlayStats:
+def _of_members(stats: PlayStats, members: int, tasks: TaskReturns | None) -> PlayStats:
     """Return what members did from what their task members did."""
     return PlayStats(
         stats.ended.reshape(members, -1).sum(axis=1),
         stats.return_sum.reshape(members, -1).sum(axis=1),
         {name: level.reshape(members, -1).mean(axis=1) for name, level in stats.measures.items()},
+        tasks,
     )

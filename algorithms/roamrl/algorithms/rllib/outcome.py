@@ -15,12 +15,13 @@ from safetensors.numpy import load_file, save
 
 from roamrl.algorithms.bundle import PolicyBundle
 from roamrl.algorithms.rllib.learner_folder import read_learner
+from roamrl.algorithms.rllib.task_returns import TaskCurve
 from roamrl.envs.atomic_file import write_atomically
 from roamrl.envs.errors import InputError
 
 CURVE_FILE = "curve.npz"
 DONE_FILE = "learner-done.json"
-_MEASURE, _LOSS = "measure/", "loss/"
+_MEASURE, _LOSS, _TASKS = "measure/", "loss/", "tasks/"
 
 FloatArray = NDArray[np.float64]
 
@@ -36,6 +37,7 @@ class Curve:
         return_mean: Mean return of the episodes that ended in the iteration, NaN where none did, [I, P].
         measures: Mean of each step measure over the iteration's steps, [I, P] by name.
         losses: Losses, entropy, divergence from the policy that played, .., [I, P] by name.
+        tasks: The same by task; None for members of one task, or of more than are told apart.
     """
 
     iteration: NDArray[np.int64]
@@ -44,6 +46,7 @@ class Curve:
     return_mean: FloatArray
     measures: Mapping[str, FloatArray]
     losses: Mapping[str, FloatArray]
+    tasks: TaskCurve | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ class LearnerDone:
         wall_s: Seconds of training, over all attempts that led here.
         cpu_s: Processor seconds of the training process in that time.
         skipped: Optimiser steps each member skipped because its gradient was not finite, [P].
+        peak_memory_mb: Most resident memory that a process which trained it had meanwhile, 10^6 bytes; all members
+            share the process. None if it is not known.
     """
 
     iterations: int
@@ -63,6 +68,7 @@ class LearnerDone:
     wall_s: float
     cpu_s: float
     skipped: tuple[int, ...]
+    peak_memory_mb: float | None = None
 
 
 def snapshot_path(folder: Path, iteration: int) -> Path:
@@ -101,6 +107,7 @@ def write_curve(folder: Path, curve: Curve) -> None:
         "return_mean": curve.return_mean,
         **{_MEASURE + name: values for name, values in curve.measures.items()},
         **{_LOSS + name: values for name, values in curve.losses.items()},
+        **({} if curve.tasks is None else {_TASKS + name: values for name, values in vars(curve.tasks).items()}),
     }
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
@@ -118,6 +125,7 @@ def read_curve(folder: Path) -> Curve:
         raise InputError(f"no {CURVE_FILE} in {folder}: the learner has not finished; run it again to resume it")
     with np.load(path, allow_pickle=False) as stored:
         arrays = dict(stored)
+    by_task = {key.removeprefix(_TASKS): value for key, value in arrays.items() if key.startswith(_TASKS)}
     return Curve(
         arrays["iteration"],
         arrays["env_steps"],
@@ -125,6 +133,7 @@ def read_curve(folder: Path) -> Curve:
         arrays["return_mean"],
         {key.removeprefix(_MEASURE): value for key, value in arrays.items() if key.startswith(_MEASURE)},
         {key.removeprefix(_LOSS): value for key, value in arrays.items() if key.startswith(_LOSS)},
+        TaskCurve(**by_task) if by_task else None,
     )
 
 
@@ -136,6 +145,7 @@ def write_done(folder: Path, done: LearnerDone) -> None:
         "wall_s": done.wall_s,
         "cpu_s": done.cpu_s,
         "skipped": list(done.skipped),
+        "peak_memory_mb": done.peak_memory_mb,
     }
     write_atomically(folder / DONE_FILE, json.dumps(value).encode())
 
@@ -147,5 +157,10 @@ def read_done(folder: Path) -> LearnerDone | None:
         return None
     value = json.loads(path.read_bytes())
     return LearnerDone(
-        value["iterations"], value["env_steps"], value["wall_s"], value["cpu_s"], tuple(value["skipped"])
+        value["iterations"],
+        value["env_steps"],
+        value["wall_s"],
+        value["cpu_s"],
+        tuple(value["skipped"]),
+        value.get("peak_memory_mb"),
     )

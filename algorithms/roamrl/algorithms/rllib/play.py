@@ -16,6 +16,7 @@ from roamrl.algorithms.rllib.environments import Rows
 from roamrl.algorithms.rllib.exploration import EpsilonGreedy
 from roamrl.algorithms.rllib.guidance import Guidance
 from roamrl.algorithms.rllib.recorder import PlayStats
+from roamrl.algorithms.rllib.task_returns import TaskReturns
 from roamrl.algorithms.rllib.trials import Trials
 from roamrl.envs.errors import InputError
 
@@ -30,15 +31,22 @@ class Player:
         noise: Generators of action noise, [P].
         envs_per_member: B.
         behaviour: Who acts instead of the policies, now and then: teachers, or chance; None for nobody.
+        tasks: K, by which the returns of a rollout are told apart; 0 for not at all.
     """
 
     def __init__(
-        self, rows: Rows, noise: list[torch.Generator], envs_per_member: int, behaviour: Behaviour | None = None
+        self,
+        rows: Rows,
+        noise: list[torch.Generator],
+        envs_per_member: int,
+        behaviour: Behaviour | None = None,
+        tasks: int = 0,
     ) -> None:
         self.rows = rows
         self.noise = noise
         self.envs_per_member = envs_per_member
         self.behaviour = behaviour
+        self.tasks = tasks
         self._obs: NDArray[np.float32] | None = None
         self._returns = np.zeros((len(noise), envs_per_member))
         self._trials = Trials(rows.module, noise, envs_per_member)
@@ -67,7 +75,7 @@ class Player:
         if self._obs is None:
             raise InputError("play before start; start the rows first")
         shape = (length, len(self.noise), self.envs_per_member)
-        tape = _Tape(shape, self._obs.shape[2:], self.rows.measures, self.rows.reward_parts)
+        tape = _Tape(shape, self._obs.shape[2:], self.rows.measures, self.rows.reward_parts, self.tasks)
         tasks: list[NDArray[np.int64] | None] = []
         first_memory = self._trials.ready(module, length)
         noise = self._draw_noise(module, length)
@@ -86,7 +94,7 @@ class Player:
                     actions.append(module.head.sample(logits[-1], noise[step]))
                 else:
                     actions.append(other.act(module.head, step, obs, logits[-1], noise[step]))
-                self._step(tape, step, module.head.to_env(actions[-1].numpy()))
+                self._step(tape, step, module.head.to_env(actions[-1].numpy()), tasks[-1])
             logp = torch.stack([module.head.log_prob(*pair) for pair in zip(logits, actions, strict=True)])
             importance = None if other is None else other.importance(logp)
         final_at, final_obs = tape.finals()
@@ -115,7 +123,7 @@ class Player:
             module.head.draw_noise(own, generator)
         return noise.transpose(0, 1)
 
-    def _step(self, tape: _Tape, step: int, actions: NDArray[Any]) -> None:
+    def _step(self, tape: _Tape, step: int, actions: NDArray[Any], tasks: NDArray[np.int64] | None) -> None:
         flat = actions.reshape(-1, *actions.shape[2:])
         if flat.dtype.kind == "f":
             flat = np.nan_to_num(flat)  # a member gone astray must not stop the others' environment
@@ -135,6 +143,8 @@ class Player:
         if ended.any():
             tape.ended += ended.sum(axis=1)
             tape.return_sum += np.where(ended, self._returns, 0.0).sum(axis=1)
+            if tape.tasks is not None and tasks is not None:
+                tape.tasks.count(ended, tasks.reshape(split), self._returns)
             self._returns[ended] = 0.0
             over = self._trials.over(ended)
             tape.terminated[step] &= over
@@ -185,7 +195,7 @@ class _Tape:
     """The arrays that a rollout fills."""
 
     def __init__(
-        self, shape: tuple[int, int, int], obs_shape: tuple[int, ...], measures: Sequence[str], parts: int
+        self, shape: tuple[int, int, int], obs_shape: tuple[int, ...], measures: Sequence[str], parts: int, tasks: int
     ) -> None:
         self.obs = np.empty((*shape, *obs_shape), np.float32)
         self.rewards = np.empty(shape, np.float32)
@@ -195,6 +205,7 @@ class _Tape:
         self.measures = {name: np.zeros(shape[1]) for name in measures}
         self.ended = np.zeros(shape[1], np.int64)
         self.return_sum = np.zeros(shape[1])
+        self.tasks = TaskReturns.none_yet(shape[1], tasks) if tasks else None
         self._durations: NDArray[np.float64] | None = None
         self._final_at: list[NDArray[np.int64]] = []
         self._final_obs: list[NDArray[np.float32]] = []
@@ -232,4 +243,5 @@ class _Tape:
     def stats(self) -> PlayStats:
         """Return what the members did."""
         steps = self.rewards.shape[0] * self.rewards.shape[2]
-        return PlayStats(self.ended, self.return_sum, {name: total / steps for name, total in self.measures.items()})
+        measures = {name: total / steps for name, total in self.measures.items()}
+        return PlayStats(self.ended, self.return_sum, measures, self.tasks)

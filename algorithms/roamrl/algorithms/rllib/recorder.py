@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roamrl.algorithms.rllib.outcome import Curve, FloatArray
+from roamrl.algorithms.rllib.task_returns import TaskRecorder, TaskReturns
 
 
 @dataclass(frozen=True)
@@ -20,19 +21,23 @@ class PlayStats:
         ended: Episodes that ended, [P].
         return_sum: Sum of their undiscounted returns, [P].
         measures: Mean of each step measure over the rollout's steps, [P] by name.
+        tasks: Episodes and returns by task; None where tasks are not told apart.
     """
 
     ended: NDArray[np.int64]
     return_sum: FloatArray
     measures: Mapping[str, FloatArray]
+    tasks: TaskReturns | None = None
 
     @classmethod
     def join(cls, parts: Sequence[PlayStats]) -> PlayStats:
         """Return one record of all members of some, in their order."""
+        tasks = [part.tasks for part in parts if part.tasks is not None]
         return cls(
             np.concatenate([part.ended for part in parts]),
             np.concatenate([part.return_sum for part in parts]),
             {name: np.concatenate([part.measures[name] for part in parts]) for name in parts[0].measures},
+            TaskReturns.join(tasks) if tasks else None,
         )
 
     def return_mean(self) -> FloatArray:
@@ -43,13 +48,18 @@ class PlayStats:
 
 @dataclass
 class Recorder:
-    """Collects records and turns them into a curve."""
+    """Collects records and turns them into a curve.
+
+    Attributes:
+        tasks: Collects the returns by task; None where tasks are not told apart.
+    """
 
     env_steps: list[int] = field(default_factory=list)
     ended: list[NDArray[np.int64]] = field(default_factory=list)
     return_mean: list[FloatArray] = field(default_factory=list)
     measures: dict[str, list[FloatArray]] = field(default_factory=dict)
     losses: dict[str, list[FloatArray]] = field(default_factory=dict)
+    tasks: TaskRecorder | None = None
 
     @property
     def iterations(self) -> int:
@@ -65,6 +75,8 @@ class Recorder:
             self.measures.setdefault(name, []).append(values)
         for name, values in losses.items():
             self.losses.setdefault(name, []).append(np.asarray(values, np.float64))
+        if self.tasks is not None and play.tasks is not None:
+            self.tasks.add(env_steps, play.tasks)
 
     def curve(self) -> Curve:
         """Return everything recorded so far."""
@@ -78,6 +90,7 @@ class Recorder:
             np.array(self.return_mean, np.float64).reshape(count, members),
             {name: np.array(values) for name, values in self.measures.items()},
             {name: np.array(values) for name, values in self.losses.items()},
+            None if self.tasks is None else self.tasks.curve(),
         )
 
     def state(self) -> dict[str, Any]:
@@ -88,6 +101,7 @@ class Recorder:
             "return_mean": np.array(self.return_mean),
             "measures": {name: np.array(values) for name, values in self.measures.items()},
             "losses": {name: np.array(values) for name, values in self.losses.items()},
+            "tasks": None if self.tasks is None else self.tasks.state(),
         }
 
     @classmethod
@@ -99,4 +113,5 @@ class Recorder:
             list(state["return_mean"]),
             {name: list(values) for name, values in state["measures"].items()},
             {name: list(values) for name, values in state["losses"].items()},
+            None if state.get("tasks") is None else TaskRecorder.from_state(state["tasks"]),
         )

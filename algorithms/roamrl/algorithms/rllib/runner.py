@@ -10,6 +10,7 @@ import numpy as np
 import ray
 from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core import COMPONENT_RL_MODULE, DEFAULT_AGENT_ID, DEFAULT_MODULE_ID
 from ray.rllib.env import INPUT_ENV_SINGLE_SPACES, INPUT_ENV_SPACES
@@ -27,6 +28,7 @@ from ray.rllib.utils.metrics import (
     WEIGHTS_SEQ_NO,
 )
 
+from roamrl.algorithms.learner_spec import LearnerSpec
 from roamrl.algorithms.population.acting import behaviour_generators, noise_generators
 from roamrl.algorithms.population.modules.build import build_module
 from roamrl.algorithms.population.rollout import Rollout
@@ -37,9 +39,12 @@ from roamrl.algorithms.rllib.guidance import Guidance
 from roamrl.algorithms.rllib.module import PopulationModule
 from roamrl.algorithms.rllib.play import Behaviour, Player
 from roamrl.algorithms.rllib.recorder import PlayStats
+from roamrl.algorithms.rllib.task_returns import TaskReturns, tasks_told_apart
 from roamrl.envs.errors import InputError
 
 MEASURES = "measures"
+TASK_RETURNS = "task_episode_returns_mean"
+"""Mean returns by task in a result, by the task's number among all of the learner's (as in ``learner.json``)."""
 PLAYER = "player"
 
 
@@ -48,6 +53,17 @@ def _share(worker: int, workers: int, members: int) -> slice:
     if worker == 0 or workers == 0:
         return slice(0, members)
     return slice((worker - 1) * members // workers, worker * members // workers)
+
+
+def _task_numbers(spec: LearnerSpec) -> NDArray[np.int64]:
+    """Return the number of each member's tasks among all of the learner's, [P, K]; -1 where it has fewer."""
+    every = dict.fromkeys(task for member in spec.members for task in member.tasks)
+    number = {task: place for place, task in enumerate(every)}
+    found = np.full((len(spec.members), tasks_told_apart(spec)), -1, np.int64)
+    if found.size:
+        for own, member in zip(found, spec.members, strict=True):
+            own[: len(member.tasks)] = [number[task] for task in member.tasks]
+    return found
 
 
 class BatchEnvRunner(EnvRunner, Checkpointable):
@@ -63,6 +79,7 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
         spec: The learner with the members that play here.
         share: Which of the stacked policies are theirs.
         stats: What the members did in the last iteration played.
+        tasks: K, by which returns are told apart; 0 for not at all.
     """
 
     config: Any
@@ -73,9 +90,11 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
         super().__init__(config=config, **kwargs)
         whole = self.config.source().load()
         self._population = len(whole.members) * whole.policies_per_member
+        self.tasks = tasks_told_apart(whole)
         members = _share(self.worker_index, self.config.num_env_runners, len(whole.members))
         self.share = slice(members.start * whole.policies_per_member, members.stop * whole.policies_per_member)
         self.spec = dataclasses.replace(whole, members=whole.members[members])
+        self._task_numbers = _task_numbers(whole)[members]
         self.module: PopulationModule | None = None
         self.player: Player | None = None
         self.stats: PlayStats | None = None
@@ -132,7 +151,7 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
                 noise, behaviour = self.player.noise, self.player.behaviour
                 self.player.close()
             rows = make_rows(self.spec, envs_per_member, self.config.env, self.config.env_config)
-            self.player = Player(rows, noise, envs_per_member, behaviour)
+            self.player = Player(rows, noise, envs_per_member, behaviour, self.tasks)
             self.env = rows.env
         return self.player
 
@@ -176,7 +195,18 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
         for name in stats[-1].measures:
             level = float(np.mean([one.measures[name] for one in stats]))
             self.metrics.log_value((MEASURES, name), level, window=1)
+        by_task = [one.tasks for one in stats if one.tasks is not None]
+        if by_task:
+            self._log_tasks(by_task)
         self._log_env_steps(self._metrics_num_env_steps_sampled, steps)
+
+    def _log_tasks(self, returns: list[TaskReturns]) -> None:
+        ended = np.sum([one.ended for one in returns], axis=0)
+        total = np.sum([one.return_sum for one in returns], axis=0)
+        for number in np.unique(self._task_numbers[ended > 0]):
+            own = self._task_numbers == number
+            mean = float(total[own].sum() / ended[own].sum())
+            self.metrics.log_value((TASK_RETURNS, str(number)), mean, window=1)
 
     @override(Checkpointable)
     def get_state(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from textwrap import fill
 from typing import Annotated
 
 import typer
@@ -37,14 +39,39 @@ def report(
     arms: Annotated[str, typer.Option(metavar="A,B,..", help="Show these arms alone; goes with --out.")] = "",
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for page and figures.")] = None,
 ) -> None:
-    """Write a run's report anew. The last line is its page."""
+    """Write a run's report anew, and print its comparison. The last line is its page."""
     from roamrl.envs.errors import InputError
     from roamrl.platform.report.page import write_report
 
     _check_run(run)
     if arms and out is None:
         raise InputError("--arms shows a part of the run: say with --out DIR where, so that the run's own report stays")
-    typer.echo(str(write_report(run, [name.strip() for name in arms.split(",") if name.strip()], out)))
+    shown = [name.strip() for name in arms.split(",") if name.strip()]
+    page = write_report(run, shown, out)
+    _print_comparison(run, shown)
+    typer.echo(str(page))
+
+
+def _print_comparison(run: Path, arms: Sequence[str]) -> None:
+    """Print the comparison over all targets, or those out of distribution, under each tuning protocol."""
+    from roamrl.platform.cli.tables import WIDTH, Column, print_table
+    from roamrl.platform.report.arms import TUNING_WORDS, target_views
+    from roamrl.platform.report.comparison import comparisons
+    from roamrl.platform.report.comparison_text import explained, text_tables
+    from roamrl.platform.report.run_data import read_run
+
+    data = read_run(run)
+    data = data.only(arms) if arms else data
+    found = comparisons(data, target_views(data), data.settings, pooled_alone=True)
+    for comparison in found:
+        if len(found) > 1:
+            typer.echo(f"With {TUNING_WORDS[comparison.tuning]}\n")
+        for table in text_tables(comparison):
+            columns = [Column(name, "left" if place == 0 else "right") for place, name in enumerate(table.columns)]
+            print_table(columns, table.rows, table.title)
+            typer.echo("")
+    if found:
+        typer.echo(fill(explained(data), WIDTH) + "\n")
 
 
 def _check_run(run: Path) -> None:

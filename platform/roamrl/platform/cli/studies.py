@@ -11,6 +11,7 @@ from roamrl.platform.cli.exit_codes import FAILED, INTERRUPTED, say_error
 from roamrl.platform.cli.settings import DEFAULT_STORE, AddressOption, FreshOption, OutOption, SetOption, StoreOption
 
 if TYPE_CHECKING:
+    from roamrl.platform.study.run import RunSummary
     from roamrl.platform.study.schema import Study
 
 RESUME = "interrupted; the same command (without --fresh) goes on where this one stopped"
@@ -32,7 +33,7 @@ def init(directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder t
 
 
 def run(
-    study: Annotated[str, typer.Argument(metavar="NAME|FILE", help="Built-in study or a YAML file.")],
+    study: Annotated[str, typer.Argument(metavar="NAME|FILE", help="Built-in study or suite, or a YAML file.")],
     out: OutOption = None,
     overrides: SetOption = None,
     address: AddressOption = None,
@@ -40,37 +41,48 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, and stop.")] = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Run a study, or go on with one. The last line is the run's folder."""
+    """Run a study or a suite of them, or go on with one. The last line is the run's folder."""
     from roamrl.platform.study.load import load_study
+    from roamrl.platform.study.suite import find_suite, run_suite
 
-    loaded = load_study(study, overrides or ())
+    suite = find_suite(study, overrides or ())
+    studies = suite.studies if suite else (load_study(study, overrides or ()),)
     if dry_run:
-        _print_plan(loaded)
+        for one in studies:
+            _print_plan(one, titled=suite is not None)
         return
     from roamrl.platform.cli.progress import shown_progress
     from roamrl.platform.study.run import run_study
 
+    place = Path(out) if out else None
     try:
         with shown_progress() as progress:
-            summary = run_study(
-                loaded, out=Path(out) if out else None, address=address, fresh=fresh, store=store, progress=progress
-            )
+            if suite:
+                done = run_suite(suite, out=place, address=address, fresh=fresh, store=store, progress=progress)
+            else:
+                done = run_study(studies[0], out=place, address=address, fresh=fresh, store=store, progress=progress)
     except KeyboardInterrupt as error:
         say_error(RESUME)
         raise typer.Exit(INTERRUPTED) from error
-    if summary.failed:
-        say_error(f"{summary.failed} units failed; the report lists them, and the same command tries them again")
-    typer.echo(f"report: {summary.report}")
-    typer.echo(str(summary.folder))
-    if summary.failed:
+    _say(done)
+
+
+def _say(done: RunSummary) -> None:
+    if done.failed:
+        say_error(f"{done.failed} units failed; the report lists them, and the same command tries them again")
+    typer.echo(f"report: {done.report}")
+    typer.echo(str(done.folder))
+    if done.failed:
         raise typer.Exit(FAILED)
 
 
-def _print_plan(study: Study) -> None:
+def _print_plan(study: Study, titled: bool) -> None:
     from roamrl.platform.cli.tables import Column, count, duration, print_table, size
     from roamrl.platform.study.plan import plan_study
 
     plan = plan_study(study)
+    if titled:
+        typer.echo(f"\n{study.name}")
     columns = [
         Column("stage"),
         Column("arm"),

@@ -38,9 +38,11 @@ class ComparisonRow:
         zero_shot: Score at n = 0.
         n_star: Median over runs of the fewest episodes to the asked share of the specialist, inf where half never do.
         reached: Share of runs that get there.
-        steps: Environment steps of a run, with the pretraining behind it.
-        cpu_s: Processor time of a run, with the pretraining behind it.
-        memory_mb: Largest peak memory of the trials behind it.
+        steps: Environment steps of a run, with the pretraining it needs: where the arm chooses by looking at every
+            source of a pool, the pool's.
+        cpu_s: Processor time of a run, with the pretraining it needs.
+        memory_mb: Largest peak resident memory of a process that trained for it, 10^6 bytes; members of a trial share
+            its process.
         tuned: Hyperparameters that val chose, NaN where that is not recorded.
         below_scratch: Share of runs whose area is below that of scratch at equal target steps.
     """
@@ -80,13 +82,22 @@ class _Complexity:
     tuned: Mapping[str, int]
 
 
-def comparisons(run: RunData, views: Sequence[TargetView], settings: ReportSettings) -> list[Comparison]:
-    """Return one comparison a tuning protocol and field, the pooled field of each protocol first."""
+def comparisons(
+    run: RunData, views: Sequence[TargetView], settings: ReportSettings, *, pooled_alone: bool = False
+) -> list[Comparison]:
+    """Return one comparison a tuning protocol and field, the pooled field of each protocol first.
+
+    Args:
+        run: The run.
+        views: Its views of targets.
+        settings: Of the report.
+        pooled_alone: Leave out the fields of single splits where there is a pooled one.
+    """
     complexity = _Complexity(peak_memory_mb(run), tuned_hyperparameters(run.folder))
     return [
         Comparison(tuning, field, tuple(_rows(run, field.view, complexity, settings)))
         for tuning in dict.fromkeys(view.tuning for view in views)
-        for field in fields(run.study, views, tuning)
+        for field in fields(run.study, views, tuning)[: 1 if pooled_alone else None]
     ]
 
 

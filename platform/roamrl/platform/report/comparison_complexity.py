@@ -3,39 +3,36 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 from roamrl.envs.errors import InputError
 from roamrl.platform.report.lineage import lineage, parents_of
 from roamrl.platform.report.run_data import RunData
-from roamrl.platform.study.folder import RunFolder
-
-DONE_FILE, PEAK = "learner-done.json", "peak_memory_mb"
+from roamrl.platform.report.source_pools import needed_pools
 
 
 def peak_memory_mb(run: RunData) -> dict[str, float]:
-    """Return by arm the largest peak memory of the trials behind it, MB; arms of which nothing was recorded are absent.
+    """Return by arm the largest known peak memory of a trial behind it, MB; arms of which none is known are absent.
 
-    Behind an arm are its own trials on targets, and those that trained the experts it starts from, theirs with them.
+    Behind an arm are its own trials on targets and on val, and those that trained the experts it needs, theirs with
+    them. A trial's is the peak of its process, whose members share it: it is not a policy's own.
     """
-    folder = RunFolder(run.folder)
-    peaks: dict[str, float] = {}
-    experts: dict[str, str] = {}
-    for key, facts in folder.finished().items():
-        peak = _peak(folder.unit(key) / DONE_FILE)
-        if peak is not None:
-            peaks[key] = peak
-        experts |= {str(expert): key for expert in facts.get("experts") or () if expert}
-    parents = parents_of(run.rows)
-    found: dict[str, float] = {}
+    trained = {row.expert_id: row.peak_memory_mb for row in run.sources if row.stage == "pretrain" and row.expert_id}
+    parents, pools = parents_of(run.sources), needed_pools(run)
+    peaks: dict[str, set[float]] = {}
+    experts: dict[str, set[str]] = {}
     for row in run.rows:
-        if row.stage not in ("tune", "adapt", "pretrain"):
-            continue
-        units = [row.unit, *(experts[source] for source in lineage(row.source_ids, parents) if source in experts)]
-        known = [peaks[unit] for unit in units if unit in peaks]
+        if row.stage in ("tune", "adapt", "pretrain"):
+            peaks.setdefault(row.arm, set()).add(row.peak_memory_mb)
+            experts.setdefault(row.arm, set()).update(row.source_ids, pools.get(row.arm, ()))
+    found = {}
+    for arm, own in peaks.items():
+        every = own | {trained.get(expert, math.nan) for expert in lineage(experts[arm], parents)}
+        known = [peak for peak in every if math.isfinite(peak)]
         if known:
-            found[row.arm] = max(*known, found.get(row.arm, 0.0))
+            found[arm] = max(known)
     return found
 
 
@@ -53,13 +50,6 @@ def tuned_hyperparameters(run: Path) -> dict[str, int]:
         return {str(arm): _differing(choice["val"]) for arm, choice in choices.items()}
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{file} cannot be read ({error}); run the study again to rewrite it") from error
-
-
-def _peak(file: Path) -> float | None:
-    if not file.is_file():
-        return None
-    value = json.loads(file.read_bytes()).get(PEAK)
-    return None if value is None else float(value)
 
 
 def _differing(candidates: list[dict[str, Any]]) -> int:

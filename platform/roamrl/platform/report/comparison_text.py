@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from roamrl.platform.evaluation.statistics import Estimate
 from roamrl.platform.report.comparison import Comparison, ComparisonRow
 from roamrl.platform.report.figures.axes import short_number
-from roamrl.platform.report.formatting import MINUS, score
+from roamrl.platform.report.formatting import MINUS, percent, score
+from roamrl.platform.report.run_data import RunData
 
 NOTHING = "-"
 WORTH = ("arm", "area", "zero-shot", "n* met", "% < scratch")
@@ -32,6 +33,19 @@ def text_tables(comparison: Comparison) -> tuple[TextTable, TextTable]:
     return (
         TextTable(f"{name}: what arms are worth", WORTH, _grouped(comparison, _worth)),
         TextTable(f"{name}: what they take", TAKES, _grouped(comparison, _takes)),
+    )
+
+
+def explained(run: RunData) -> str:
+    """Return what the columns of the two tables are, in words for below them."""
+    settings = run.settings
+    return (
+        f"area: mean {run.yardstick.name} over log(1 + n), in brackets {percent(settings.confidence)} intervals. "
+        f"n* met: target episodes to {percent(settings.ceiling_fraction)} of the specialist, and the share of runs "
+        "that get there. % < scratch: runs whose area is below scratch's at equal target steps. steps, CPU s: of a "
+        "run with the pretraining it needs; an arm that chooses its source by looking at all of a pool needs the whole "
+        "pool. peak MB: largest resident memory of a process that trained for the arm, shared by the members of a "
+        f"trial. tuned: hyperparameters chosen on {run.val}. The page has every split by itself."
     )
 
 

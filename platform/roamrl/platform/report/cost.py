@@ -1,4 +1,8 @@
-"""What each arm costs: environment steps with pretraining, wall time and CPU time."""
+"""What each arm costs: environment steps with pretraining, wall time and CPU time.
+
+Pretraining is that of everything an arm needs before it meets its first target (PROTOCOL 8): the experts a run starts
+from, with those that they were made of; and for an arm that chooses by looking at every source of a pool, the pool.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ import numpy as np
 from roamrl.platform.report.arms import TargetRun, TargetView
 from roamrl.platform.report.lineage import lineage, parents_of
 from roamrl.platform.report.run_data import Row, RunData
+from roamrl.platform.report.source_pools import needed_pools
 
 
 @dataclass(frozen=True)
@@ -20,19 +25,23 @@ class CostRow:
         arm: Its name.
         runs: Runs on targets.
         experts: Experts that these runs start from, each counted once (not what those were made of).
-        pretrain_steps: Environment steps of pretraining behind a run.
+        pool: Experts of the pool that the arm needs to choose from; 0 for one that needs what it starts from alone.
+        pretrain_steps: Environment steps of pretraining that a run needs.
+        source_steps: Those of the experts that it starts from: what is left to pay where a store has the pool already.
         target_steps: Environment steps on the target.
         tuning_steps: Environment steps of all candidates that the arm's settings were chosen from, once an arm.
-        pretrain_cpu_s: CPU time of the experts behind a run.
+        pretrain_cpu_s: CPU time of pretraining that a run needs.
         target_cpu_s: CPU time on the target.
-        pretrain_wall_s: Wall time of the experts behind a run.
+        pretrain_wall_s: Wall time of pretraining that a run needs.
         target_wall_s: Wall time on the target.
     """
 
     arm: str
     runs: int
     experts: int
+    pool: int
     pretrain_steps: float
+    source_steps: float
     target_steps: float
     tuning_steps: float
     pretrain_cpu_s: float
@@ -53,11 +62,14 @@ def cost_rows(run: RunData, views: Iterable[TargetView]) -> list[CostRow]:
         for arm in view.arms:
             met.setdefault(arm.name, []).extend(arm.runs)
     spent: dict[str, Row] = {}
-    for row in run.rows:
+    for row in run.sources:
         if row.stage == "pretrain" and row.expert_id and row.expert_id not in spent:
             spent[row.expert_id] = row
-    parents = parents_of(run.rows)
-    return [_cost_row(name, runs, spent, parents, _tuning_steps(run.rows, name)) for name, runs in met.items()]
+    pools, parents = needed_pools(run), parents_of(run.sources)
+    return [
+        _cost_row(name, runs, pools.get(name, ()), spent, parents, _tuning_steps(run.rows, name))
+        for name, runs in met.items()
+    ]
 
 
 def _tuning_steps(rows: Iterable[Row], arm: str) -> float:
@@ -71,22 +83,35 @@ def _tuning_steps(rows: Iterable[Row], arm: str) -> float:
 
 
 def _cost_row(
-    name: str, runs: list[TargetRun], spent: dict[str, Row], parents: dict[str, tuple[str, ...]], tuning_steps: float
+    name: str,
+    runs: list[TargetRun],
+    pool: tuple[str, ...],
+    spent: dict[str, Row],
+    parents: dict[str, tuple[str, ...]],
+    tuning_steps: float,
 ) -> CostRow:
     sources = {source for each in runs for source in each.source_ids}
-    behind = [lineage(each.source_ids, parents) for each in runs]
+    needed = [lineage(pool or each.source_ids, parents) for each in runs]
+    source_steps = float(np.mean([each.pretrain_env_steps for each in runs]))
     return CostRow(
         arm=name,
         runs=len(runs),
         experts=len(sources),
-        pretrain_steps=float(np.mean([each.pretrain_env_steps for each in runs])),
+        pool=len(pool),
+        pretrain_steps=sum(_steps(spent, expert) for expert in pool) if pool else source_steps,
+        source_steps=source_steps,
         target_steps=float(np.mean([each.env_steps[-1] for each in runs])),
         tuning_steps=tuning_steps,
-        pretrain_cpu_s=float(np.mean([sum(_cpu(spent, expert) for expert in each) for each in behind])),
+        pretrain_cpu_s=float(np.mean([sum(_cpu(spent, expert) for expert in each) for each in needed])),
         target_cpu_s=float(np.mean([each.cpu_s for each in runs])),
-        pretrain_wall_s=float(np.mean([sum(_wall(spent, expert) for expert in each) for each in behind])),
+        pretrain_wall_s=float(np.mean([sum(_wall(spent, expert) for expert in each) for each in needed])),
         target_wall_s=float(np.mean([each.wall_s for each in runs])),
     )
+
+
+def _steps(spent: dict[str, Row], source: str) -> float:
+    """Return the environment steps of an expert, and of what it was made of."""
+    return spent[source].env_steps + spent[source].pretrain_env_steps if source in spent else float("nan")
 
 
 def _cpu(spent: dict[str, Row], source: str) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,11 +22,11 @@ class GapPanel:
     picture: Picture
 
 
-def draw_gap_panels(run: RunData, folder: Path, arms: Sequence[str] = ()) -> list[GapPanel]:
-    """Draw the gap of every arm that has one, or of some of them; none for other runs."""
+def draw_gap_panels(run: RunData, folder: Path) -> list[GapPanel]:
+    """Draw the gap of every arm that is shown and has one; none for other runs."""
     panels = []
     for curve in gap_curves(run):
-        if not arms or curve.arm in arms:
+        if run.shows(curve.arm):
             slug = re.sub(r"[^a-z0-9]+", "-", curve.arm.lower()).strip("-")
             title = f"Generalisation gap: {curve.arm}"
             picture = render(f"gap-{slug}", title, partial(draw_gap, curve, run.settings), folder)

@@ -18,6 +18,7 @@ from roamrl.platform.report.comparison import comparisons
 from roamrl.platform.report.cost import cost_rows
 from roamrl.platform.report.figures.style import arm_styles
 from roamrl.platform.report.gap_panels import draw_gap_panels
+from roamrl.platform.report.learning_panels import draw_learning_panels
 from roamrl.platform.report.panels import draw_panels
 from roamrl.platform.report.run_data import RunData, read_run
 from roamrl.platform.report.source_panels import draw_source_panels
@@ -43,18 +44,18 @@ def write_report(run: Path, arms: Sequence[str] = (), out: Path | None = None) -
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / "index.html"
     written = folder / "index.html.new"
-    written.write_text(_page(data, folder, arms), encoding="utf-8")
+    written.write_text(_page(data, folder), encoding="utf-8")
     os.replace(written, page)
     return page
 
 
-def _page(data: RunData, folder: Path, arms: Sequence[str]) -> str:
+def _page(data: RunData, folder: Path) -> str:
     views = target_views(data)
     styles = arm_styles(list(dict.fromkeys((arm.name, arm.strategy) for view in views for arm in view.arms)))
     panels = draw_panels(views, styles, data.settings, folder)
     first = views[0].tuning if views else "none"
     return (
-        _environment()
+        page_environment()
         .get_template("page.html.j2")
         .render(
             run=data,
@@ -63,11 +64,12 @@ def _page(data: RunData, folder: Path, arms: Sequence[str]) -> str:
             tuning_words=TUNING_WORDS,
             panels=panels,
             main=[panel for panel in panels if panel.view.tuning == first],
-            chosen=[row for row in chosen_rows(data.folder) if not arms or row.arm in arms],
+            chosen=[row for row in chosen_rows(data.folder) if data.shows(row.arm)],
             costs=cost_rows(data, [view for view in views if view.tuning == first]),
             summary=summarise(views, data.settings, data.study),
             comparisons=comparisons(data, views, data.settings),
-            gaps=draw_gap_panels(data, folder, arms),
+            gaps=draw_gap_panels(data, folder),
+            learning=draw_learning_panels(data, folder),
             measures=MEASURES,
             cautions=cautions(data, views),
             sources=draw_source_panels(data, folder),
@@ -76,7 +78,8 @@ def _page(data: RunData, folder: Path, arms: Sequence[str]) -> str:
     )
 
 
-def _environment() -> Environment:
+def page_environment() -> Environment:
+    """Return what renders pages: our templates, with numbers as people read them."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,

@@ -32,6 +32,10 @@ RESULT_COLUMNS = (
     *("source_ids", "env_steps", "pretrain_env_steps", "episodes", "return_mean", "return_trivial", "return_oracle"),
     *("score", "violation_rate", "violation_adapting", "eval_episodes", "wall_s", "cpu_s", "expert_id"),
 )
+LATER_COLUMNS = ("peak_memory_mb",)
+"""Columns that runs of earlier versions lack; they are NaN there."""
+
+SOURCE_STAGES = ("pretrain", "zero-shot", "probe")
 CURVE_COLUMNS = (
     *("unit", "arm", "strategy", "task_id", "task_name", "split", "tuning", "seed"),
     *("episodes", "env_steps", "return_mean", "violation_rate"),
@@ -64,6 +68,7 @@ class Row:
     wall_s: float
     cpu_s: float
     expert_id: str | None
+    peak_memory_mb: float
 
 
 @dataclass(frozen=True)
@@ -94,12 +99,15 @@ class RunData:
         about: What `run.json` records (commit, machine, command, times).
         failures: Failed units; None if the run did not record them.
         rows: Evaluations whose score is a number.
+        sources: Those of source policies (pretrained, zero-shot, probed). Arms that pretrain alike share the policies,
+            and rows stand under the first of them, so these are of all arms whichever are shown.
         unscored: Number of evaluations left out because their score is not a number.
         dropped_tasks: Names of tasks that the run left out because oracle and trivial are too close.
         curves: Training curves on targets.
         settings: Parameters of the report.
         yardstick: What scores on targets are measured against.
         tops: J_trivial and the return that counts as 1, by task id; the latter NaN where nothing does.
+        arms: The arms that are shown; empty for all.
     """
 
     folder: Path
@@ -107,12 +115,14 @@ class RunData:
     about: dict[str, Any]
     failures: list[dict[str, str]] | None
     rows: list[Row]
+    sources: list[Row]
     unscored: int
     dropped_tasks: list[str]
     curves: list[TrainingCurve]
     settings: ReportSettings
     yardstick: Yardstick
     tops: dict[str, tuple[float, float]]
+    arms: tuple[str, ...] = ()
 
     def only(self, arms: Sequence[str]) -> RunData:
         """Return the run as if it had these arms alone; references and specialists stay, which others are measured by.
@@ -125,7 +135,11 @@ class RunData:
             if arm not in known:
                 raise unknown_name("arm of this run", arm, known)
         kept = [row for row in self.rows if row.arm in arms or row.strategy == "specialist" or row.stage == "reference"]
-        return replace(self, rows=kept, curves=[curve for curve in self.curves if curve.arm in arms])
+        return replace(self, rows=kept, curves=[curve for curve in self.curves if curve.arm in arms], arms=tuple(arms))
+
+    def shows(self, arm: str) -> bool:
+        """Whether an arm is shown."""
+        return not self.arms or arm in self.arms
 
     @property
     def val_yardstick(self) -> Yardstick:
@@ -147,7 +161,7 @@ def read_run(folder: Path) -> RunData:
     """Read a run folder; `InputError` if it is none, or if a table lacks columns."""
     study = _read_study(folder / "study.yaml")
     settings = settings_of(study)
-    table = _read_table(folder / "results.parquet", RESULT_COLUMNS)
+    table = _read_table(folder / "results.parquet", RESULT_COLUMNS, LATER_COLUMNS)
     every = [_row(record) for record in table.to_pylist()]
     rows = [row for row in every if np.isfinite(row.score)]
     if not rows:
@@ -163,6 +177,7 @@ def read_run(folder: Path) -> RunData:
         about=_read_json(folder / "run.json") or {},
         failures=_read_json(folder / "failures.json"),
         rows=rows,
+        sources=[row for row in rows if row.stage in SOURCE_STAGES],
         unscored=len(every) - len(rows),
         dropped_tasks=[str(task["task_name"]) for task in _read_json(folder / "dropped.json") or []],
         curves=curves,
@@ -200,14 +215,14 @@ def _read_json(path: Path) -> Any:
         raise InputError(f"{path} is not JSON ({error}); finish the run again to rewrite it") from error
 
 
-def _read_table(path: Path, columns: Sequence[str]) -> pa.Table:
+def _read_table(path: Path, columns: Sequence[str], later: Sequence[str] = ()) -> pa.Table:
     if not path.exists():
         raise InputError(f"{path} is missing: the run has no results yet; resume it with the same --out")
     have = set(pq.read_schema(path).names)
     missing = [name for name in columns if name not in have]
     if missing:
         raise InputError(f"{path} lacks the columns {', '.join(missing)}; it was written by another version: run again")
-    return pq.read_table(path, columns=list(columns))
+    return pq.read_table(path, columns=[*columns, *(name for name in later if name in have)])
 
 
 def _row(record: dict[str, Any]) -> Row:
@@ -234,6 +249,7 @@ def _row(record: dict[str, Any]) -> Row:
         wall_s=_number(record["wall_s"]),
         cpu_s=_number(record["cpu_s"]),
         expert_id=str(record["expert_id"]) if record["expert_id"] else None,
+        peak_memory_mb=_number(record.get("peak_memory_mb")),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from roamrl.algorithms.transfer.selection.regret import regret
-from roamrl.envs.errors import InputError
 from roamrl.platform.evaluation.statistics import Estimate, stratified_bootstrap_interval
 from roamrl.platform.report.arms import SCRATCH
 from roamrl.platform.report.run_data import Row, RunData, first_seen
 from roamrl.platform.report.settings import ReportSettings
+from roamrl.platform.report.source_pools import pool_records, unreadable
 
 Floats = npt.NDArray[np.float64]
 
@@ -102,14 +101,10 @@ class SelectorRow:
 
 def source_pools(run: RunData) -> list[SourcePool]:
     """Return the pools of a run that has chosen among sources; pools that were scored on no target are left out."""
-    path = run.folder / "selection.json"
-    if not path.exists():
-        return []
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        pools = [_pool(run, pool) for pool in record["pools"]]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise InputError(f"{path} cannot be read ({error}); finish the run again to rewrite it") from error
+        pools = [_pool(run, pool) for pool in pool_records(run)]
+    except (KeyError, TypeError) as error:
+        raise unreadable(run, error) from error
     return [pool for pool in pools if pool.targets]
 
 
@@ -140,19 +135,21 @@ def mean(values: Floats) -> Floats:
 
 def _pool(run: RunData, record: dict[str, Any]) -> SourcePool:
     experts = [str(source["expert"]) for source in record["sources"]]
-    found = {(row.source_ids[0], row.task_id): row for row in run.rows if row.stage == "zero-shot" and row.source_ids}
-    met = {row.task_id: row for row in run.rows if row.stage == "zero-shot"}
+    found = {
+        (row.source_ids[0], row.task_id): row for row in run.sources if row.stage == "zero-shot" and row.source_ids
+    }
+    met = {row.task_id: row for row in run.sources if row.stage == "zero-shot"}
     tasks = [row for task, row in _in_order(run, met) if all((expert, task) in found for expert in experts)]
     rows = [[found[expert, row.task_id] for row in tasks] for expert in experts]
     return SourcePool(
-        arms=tuple(str(arm) for arm in record["arms"]),
+        arms=tuple(str(arm) for arm in record["arms"] if run.shows(arm)),
         sources=tuple(str(source["name"]) for source in record["sources"]),
         targets=tuple(row.task_name for row in tasks),
         splits=tuple(row.split for row in tasks),
         scores=np.array([[row.score for row in own] for own in rows]),
         worse=np.array([[row.return_mean < row.return_trivial for row in own] for own in rows]),
         scratch=np.array([_scratch(run, row.task_id) for row in tasks]),
-        selectors=tuple(_selectors(record, [row.task_id for row in tasks])),
+        selectors=tuple(_selectors(run, record, [row.task_id for row in tasks])),
         validation=_validation(record["validation"]),
     )
 
@@ -175,15 +172,17 @@ def _scratch(run: RunData, task: str) -> float:
     return float(np.mean(at_start)) if at_start else float("nan")
 
 
-def _selectors(record: dict[str, Any], tasks: Sequence[str]) -> list[Selector]:
-    several = sum(selector["how"] == "probe" for selector in record["selectors"]) > 1
+def _selectors(run: RunData, record: dict[str, Any], tasks: Sequence[str]) -> list[Selector]:
+    """Return the selectors that no arm stands behind, and those of arms that are shown."""
+    shown = [selector for selector in record["selectors"] if not selector["arm"] or run.shows(selector["arm"])]
+    several = sum(selector["how"] == "probe" for selector in shown) > 1
     return [
         Selector(
             f"probe ({selector['arm']})" if several and selector["arm"] else str(selector["how"]),
             int(selector["episodes"]),
             tuple(tuple(int(place) for place in selector["chosen"][task]) for task in tasks),
         )
-        for selector in record["selectors"]
+        for selector in shown
         if all(selector["chosen"].get(task) for task in tasks)
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import ray
@@ -16,12 +17,15 @@ from roamrl.platform.study.folder import Failure, failure_reason
 from roamrl.platform.study.learn import Assignment, learn
 from roamrl.platform.study.learners import arm_strategy, learner_spec, module_spec
 from roamrl.platform.study.probe_rows import rows_until_chosen
-from roamrl.platform.study.results import CURVES, RESULTS, write_rows
-from roamrl.platform.study.rows import Evaluation, Trained, curve_rows, result_rows
+from roamrl.platform.study.results import CURVES, LEARNING, RESULTS, read_parts, write_rows, write_table
+from roamrl.platform.study.rows import Evaluation, Trained, curve_rows, learning_rows, result_rows
 from roamrl.platform.study.scoring import Played, score_snapshots_remotely
 from roamrl.platform.study.state import RunState
 from roamrl.platform.study.tuning import by_protocol
-from roamrl.platform.study.units import Origin, Unit, arm_task
+from roamrl.platform.study.units import Origin, Unit, arm_task, source_tasks
+
+LEARNING_FILE = "learning.parquet"
+"""File of the run that tells the tasks of pretraining apart; there is none where no policy learns on several."""
 
 
 def carry_out(
@@ -55,6 +59,8 @@ def carry_out(
         lambda context, played: _tick_off(state, context, played, finished),
         lambda context, error: _record_failure(state, context[0].unit, error),
     )
+    if stage == "pretrain":
+        _write_learning(state)
 
 
 def _tick_off(
@@ -87,11 +93,34 @@ def _tick_off(
     write_rows(state.folder.part(unit.key), rows, RESULTS)
     if tuning == "fixed" or arm_strategy(study, unit.arm).pretrains_on == "targets":
         write_rows(state.folder.curves_part(unit.key), curve_rows(study, trained, tuning), CURVES)
+    if unit.stage == "pretrain":
+        _keep_learning(state, trained, experts)
     facts = {"stage": unit.stage, "arm": unit.arm, "tuning": tuning, "experts": list(experts)}
     spent = {"env_steps": done.env_steps, "windows": unit.steps, "wall_s": done.wall_s, "cpu_s": done.cpu_s}
-    behind = {"pretrain_steps": list(trained.pretrain_steps)}
+    behind = {"pretrain_steps": list(trained.pretrain_steps), "peak_memory_mb": done.peak_memory_mb}
     state.folder.finish(unit.key, {**facts, **spent, **behind, "skipped": list(done.skipped)})
     state.progress.unit_done(unit.key, unit.label, unit.steps, done.wall_s)
+
+
+def _keep_learning(state: RunState, trained: Trained, experts: Sequence[str | None]) -> None:
+    """Keep what a unit learned by task as a part of the table; nothing of members of one task."""
+    study, arm = state.study, trained.unit.arm
+    if trained.curve.tasks is None:
+        return
+    tasks = {arm_task(study, arm, named.task).id: named for named in source_tasks(study, arm, state.splits)}
+    write_rows(_learning_part(state, trained.unit.key), learning_rows(study, trained, tasks, experts), LEARNING)
+
+
+def _write_learning(state: RunState) -> None:
+    """Write the table from the parts of all finished units."""
+    parts = [part for key in state.folder.finished() if (part := _learning_part(state, key)).exists()]
+    if parts:
+        order = [(name, "ascending") for name in ("arm", "seed", "unit", "expert_id", "task_name", "env_steps")]
+        write_table(state.folder.path / LEARNING_FILE, read_parts(parts, LEARNING).sort_by(order))
+
+
+def _learning_part(state: RunState, key: str) -> Path:
+    return state.folder.part(key).with_suffix(".learning.parquet")
 
 
 def steps_behind(finished: Mapping[str, Mapping[str, Any]], origin: Origin) -> int:

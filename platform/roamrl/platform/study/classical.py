@@ -213,7 +213,7 @@ def _keep(state: RunState, target: Target, found: Sequence[Found]) -> None:
 def result_row(target: Target, reference: ReferenceReturns, search: Search, found: Found) -> Result:
     """Return the row of what one search on a target found, scored between the target's references."""
     study, named = target.study, target.named
-    episodes, steps = len(found.returns), get_family(study.family).episode_steps(dict(named.task.config))
+    episodes, steps = len(found.returns), get_family(study.family).typical_episode_steps(dict(named.task.config))
     return Result(
         study=study.name,
         unit=target.key,

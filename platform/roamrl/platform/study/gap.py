@@ -103,7 +103,7 @@ def learner_of(study: Study, unit: Unit) -> LearnerSpec:
 
 def _wanted(study: Study, gap: GapEntry, arm: str, splits: Splits) -> Iterator[_Wanted]:
     entry = study.arms[arm]
-    source = str(entry.sources)
+    source = gap.sources or str(entry.sources)
     listed = splits[source]
     if source in study.targets:
         raise InputError(f"gap.arms: arm {arm!r} trains on the targets {source!r}; a gap needs targets it never saw")
@@ -115,7 +115,7 @@ def _wanted(study: Study, gap: GapEntry, arm: str, splits: Splits) -> Iterator[_
         if not unlimited and int(number) > len(listed):
             raise InputError(f"gap.contexts: arm {arm!r} has {len(listed)} tasks in {source!r}, not {number}")
         pool = endless_contexts(study, source, listed, gap.pool) if unlimited else listed[: int(number)]
-        units = pretrain_units(own, arm, {**splits, source: pool}, ())
+        units = pretrain_units(own, arm, {**splits, str(entry.sources): pool}, ())
         if arm_strategy(study, arm).consolidates or len(units) != gap.seeds:
             raise InputError(
                 f"gap.arms: strategy {entry.strategy!r} of arm {arm!r} does not train one policy on all its sources; "

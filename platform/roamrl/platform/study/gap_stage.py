@@ -44,7 +44,8 @@ def _tick_off(state: RunState, unit: Unit, done: LearnerDone) -> None:
     """Write down what the unit took; it has no rows of its own, those of its policies' scores follow."""
     write_rows(state.folder.part(unit.key), [], RESULTS)
     spent = {"env_steps": done.env_steps, "windows": unit.steps, "wall_s": done.wall_s, "cpu_s": done.cpu_s}
-    state.folder.finish(unit.key, {"stage": "gap", "arm": unit.arm, **spent, "skipped": list(done.skipped)})
+    found = {"skipped": list(done.skipped), "peak_memory_mb": done.peak_memory_mb}
+    state.folder.finish(unit.key, {"stage": "gap", "arm": unit.arm, **spent, **found})
     state.progress.unit_done(unit.key, unit.label, unit.steps, done.wall_s)
 
 

@@ -210,7 +210,7 @@ def _row(
         tuning="none",
         seed=trials.repetition,
         source_ids=(expert_id,),
-        env_steps=point * get_family(study.family).episode_steps(dict(named.task.config)),
+        env_steps=point * get_family(study.family).typical_episode_steps(dict(named.task.config)),
         pretrain_env_steps=pretrained,
         episodes=point,
         return_mean=float(returns.mean()),

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from roamrl.envs.errors import InputError, unknown_name
 from roamrl.platform.study.schema import Study
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 def study_names() -> list[str]:
@@ -48,10 +50,24 @@ def check_study(raw: Mapping[str, Any], origin: str) -> Study:
     Raises:
         InputError: With every fault in it, one a line.
     """
+    return check_entry(Study, raw, origin)
+
+
+def check_entry(model: type[_Model], raw: Mapping[str, Any], origin: str) -> _Model:
+    """Check plain values against what a file of this kind may say.
+
+    Args:
+        model: What it may say.
+        raw: What it says.
+        origin: Where it comes from, for messages.
+
+    Raises:
+        InputError: With every fault in it, one a line.
+    """
     try:
-        return Study.model_validate(raw)
+        return model.model_validate(raw)
     except ValidationError as error:
-        raise InputError(f"{origin}: " + "\n".join(_explain(fault) for fault in error.errors())) from error
+        raise InputError(f"{origin}: " + "\n".join(_explain(fault, model) for fault in error.errors())) from error
 
 
 def _builtin() -> Traversable:
@@ -104,19 +120,19 @@ def _apply(raw: dict[str, Any], override: str) -> None:
         raise InputError(f"override {override!r}: the value is not YAML: {error}") from error
 
 
-def _explain(fault: Mapping[str, Any]) -> str:
+def _explain(fault: Mapping[str, Any], model: type[BaseModel]) -> str:
     place = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
-        return str(unknown_name("key", place, _keys_at(fault["loc"])))
+        return str(unknown_name("key", place, _keys_at(fault["loc"], model)))
     message = str(fault["msg"]).removeprefix("Value error, ")
     given = fault.get("input")
     shown = f" (got {given!r})" if isinstance(given, str | int | float | bool) else ""
     return f"{place + ': ' if place else ''}{message}{shown}"
 
 
-def _keys_at(location: tuple[int | str, ...]) -> list[str]:
+def _keys_at(location: tuple[int | str, ...], whole: type[BaseModel]) -> list[str]:
     """Return the full paths of the keys that are known where an unknown one was found."""
-    model: type[BaseModel] | None = Study
+    model: type[BaseModel] | None = whole
     for part in location[:-1]:
         field = model.model_fields.get(str(part)) if model else None
         if field is not None:

@@ -226,11 +226,10 @@ def _row(stage: str, arm: str, units: Sequence[Unit], episodes: int, study: Stud
 
 def _episode_steps(study: Study) -> int:
     family = get_family(study.family)
-    return family.episode_steps(family.config(study.config))
+    return family.typical_episode_steps(family.config(study.config))
 
 
 def _reference_row(study: Study, splits: Mapping[str, Sequence[NamedTask]], cores: int) -> PlanRow:
-    names = [*study.targets, study.val, *(arm.sources for arm in study.arms.values() if arm.sources)]
-    tasks = {named.task.id for name in names for named in splits[name]}
+    tasks = {named.task.id for name in study.used_splits for named in splits[name]}
     seconds = len(tasks) * study.evaluation.final_episodes * ORACLE_EPISODE_S / cores
     return PlanRow("references", "-", len(tasks), 0, 0, seconds)

@@ -28,7 +28,7 @@ def rows_until_chosen(study: Study, unit: Unit, rows: Sequence[Result]) -> list[
         if member.probes is None or member.target is None:
             continue
         task, probes, sources = member.target.task, member.probes, member.probes.sources
-        steps = get_family(task.family).episode_steps(dict(task.config))
+        steps = get_family(task.family).typical_episode_steps(dict(task.config))
         found += [
             replace(
                 first[task.id, member.seed],

@@ -1,4 +1,4 @@
-"""Results as tidy tables: one row an (arm, task, seed, evaluation point), one row a training iteration."""
+"""Results as tidy tables: an evaluation, a training iteration on a target, or a stretch of training by task a row."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ RESULTS = pa.schema(
         ("cpu_s", pa.float64()),
         ("expert_id", pa.string()),
         ("commit", pa.string()),
+        ("peak_memory_mb", pa.float64()),
     ]
 )
 """Columns of ``results.parquet``.
@@ -50,9 +51,15 @@ RESULTS = pa.schema(
 ``score`` is measured against the oracle; where the family has none (``return_oracle`` is NaN) against the best
 specialist on the task, and without one it is the return (:mod:`roamrl.platform.evaluation.normalisation`).
 ``stage`` is reference, pretrain, zero-shot (source policies on targets as they are), probe (episodes of a target on
-which its source was chosen), tune or adapt; ``episodes`` and ``env_steps`` are target episodes and steps so far, those
-of probes included; ``violation_adapting`` is the mean violation rate of those episodes; ``wall_s`` and ``cpu_s`` are a
-member's equal share of its trial's time.
+which its source was chosen), tune, adapt (the tuned classical policy's too, whose arm and strategy are
+``classical-tuned``), or gap: policies of some number of training contexts, on those and on targets, each named by its
+key in ``gap.json`` as its source. ``tuning`` is candidate (stage tune), fixed or per-n (adapt), or none. ``episodes``
+and ``env_steps`` are target episodes and steps so far, those of probes included; where a policy is pretrained,
+``env_steps`` are those of its own training. ``pretrain_env_steps`` are the steps of the experts in ``source_ids`` and
+of what those were made of: a pool that was looked at to choose them is not in it. ``violation_adapting`` is the mean
+violation rate of the target episodes. ``wall_s`` and ``cpu_s`` are a member's equal share of its trial's time,
+``peak_memory_mb`` (10^6 bytes) is the whole trial's: the most resident memory of its process, whose members share it;
+null where nothing was trained or it is not known.
 """
 
 CURVES = pa.schema(
@@ -72,6 +79,29 @@ CURVES = pa.schema(
     ]
 )
 """Columns of ``curves.parquet``: what training on a target gave, one row a member and iteration."""
+
+LEARNING = pa.schema(
+    [
+        ("unit", pa.string()),
+        ("arm", pa.string()),
+        ("strategy", pa.string()),
+        ("seed", pa.int64()),
+        ("expert_id", pa.string()),
+        ("iteration", pa.int64()),
+        ("env_steps", pa.int64()),
+        ("task_id", pa.string()),
+        ("task_name", pa.string()),
+        ("split", pa.string()),
+        ("episodes", pa.int64()),
+        ("return_mean", pa.float64()),
+    ]
+)
+"""Columns of ``learning.parquet``: what pretraining on several tasks gave on each.
+
+One row a member, task and stretch of training in which an episode of the task ended. ``iteration`` and ``env_steps``
+(on all tasks) are those at the stretch's end, ``episodes`` the task's that ended in it and ``return_mean`` their mean
+return. The arm is the first of those that share the member; ``expert_id`` is what it was published as.
+"""
 
 
 @dataclass(frozen=True)
@@ -106,6 +136,7 @@ class Result:
     cpu_s: float
     expert_id: str | None
     commit: str
+    peak_memory_mb: float | None = None
 
 
 @dataclass(frozen=True)
@@ -126,7 +157,27 @@ class CurvePoint:
     violation_rate: float
 
 
-def write_rows(path: Path, rows: Sequence[Result] | Sequence[CurvePoint], schema: pa.Schema) -> None:
+@dataclass(frozen=True)
+class LearningPoint:
+    """One row of :data:`LEARNING`."""
+
+    unit: str
+    arm: str
+    strategy: str
+    seed: int
+    expert_id: str | None
+    iteration: int
+    env_steps: int
+    task_id: str
+    task_name: str
+    split: str
+    episodes: int
+    return_mean: float
+
+
+def write_rows(
+    path: Path, rows: Sequence[Result] | Sequence[CurvePoint] | Sequence[LearningPoint], schema: pa.Schema
+) -> None:
     """Write rows as one Parquet file, whole or not at all."""
     write_table(path, pa.Table.from_pylist([asdict(row) for row in rows], schema=schema))
 

@@ -13,7 +13,7 @@ from roamrl.algorithms.rllib.outcome import Curve, LearnerDone
 from roamrl.envs.family import get_family
 from roamrl.platform.evaluation.references import ROLES, ReferenceReturns
 from roamrl.platform.study.provenance import source_commit
-from roamrl.platform.study.results import CurvePoint, Result
+from roamrl.platform.study.results import CurvePoint, LearningPoint, Result
 from roamrl.platform.study.schema import Study
 from roamrl.platform.study.scoring import Job, Played
 from roamrl.platform.study.tasks import NamedTask
@@ -119,6 +119,7 @@ def result_rows(
                     cpu_s=trained.done.cpu_s * share,
                     expert_id=experts[number] if last else None,
                     commit=source_commit(),
+                    peak_memory_mb=trained.done.peak_memory_mb,
                 )
             )
     return rows
@@ -196,10 +197,47 @@ def curve_rows(study: Study, trained: Trained, tuning: str) -> list[CurvePoint]:
     return rows
 
 
+def learning_rows(
+    study: Study, trained: Trained, tasks: Mapping[str, NamedTask], experts: Sequence[str | None]
+) -> list[LearningPoint]:
+    """Return one row a member, task and stretch of training in which an episode ended; none for members of one task.
+
+    Args:
+        study: The study.
+        trained: The unit.
+        tasks: What tasks are reported as, by their id as the unit's members see them.
+        experts: Id of the expert that each member was published as.
+    """
+    unit, curve = trained.unit, trained.curve.tasks
+    if curve is None:
+        return []
+    rows = []
+    for at, number, place in np.argwhere(curve.ended > 0):
+        member = unit.members[number]
+        named = tasks[member.base.tasks[place].id]
+        rows.append(
+            LearningPoint(
+                unit=unit.key,
+                arm=unit.arm,
+                strategy=study.arms[unit.arm].strategy,
+                seed=member.seed,
+                expert_id=experts[number],
+                iteration=int(curve.iteration[at]),
+                env_steps=int(curve.env_steps[at]),
+                task_id=named.task.id,
+                task_name=named.name,
+                split=named.split,
+                episodes=int(curve.ended[at, number, place]),
+                return_mean=float(curve.return_mean[at, number, place]),
+            )
+        )
+    return rows
+
+
 def _episodes(unit: Unit, evaluation: Evaluation, named: NamedTask) -> int:
     if unit.stage != "pretrain":
         return unit.points[evaluation.point]
-    steps = get_family(named.task.family).episode_steps(dict(named.task.config))
+    steps = get_family(named.task.family).typical_episode_steps(dict(named.task.config))
     return unit.points[evaluation.point] // steps
 
 
@@ -221,7 +259,7 @@ def _probed_steps(member: Member) -> int:
     if member.probes is None or member.target is None:
         return 0
     task = member.target.task
-    return member.probes.episodes * get_family(task.family).episode_steps(dict(task.config))
+    return member.probes.episodes * get_family(task.family).typical_episode_steps(dict(task.config))
 
 
 def _probe_point(

@@ -15,6 +15,7 @@ from roamrl.envs.errors import InputError
 from roamrl.envs.radio.trace_library import open_traces
 from roamrl.platform.report.page import write_report
 from roamrl.platform.store.store import ExpertStore
+from roamrl.platform.study.carry_out import LEARNING_FILE
 from roamrl.platform.study.classical import tuned_classical
 from roamrl.platform.study.folder import Failure, RunFolder
 from roamrl.platform.study.gap_stage import generalisation_gap
@@ -127,6 +128,17 @@ def read_curves(run: Path) -> Any:
         InputError: If the folder holds no finished run.
     """
     return _read(run, "curves.parquet")
+
+
+def read_learning(run: Path) -> Any:
+    """Return what a run's pretraining on several tasks gave on each, as a pyarrow table.
+
+    Raises:
+        InputError: If the folder holds no finished run, or no policy learned on several tasks.
+    """
+    if (run / "results.parquet").is_file() and not (run / LEARNING_FILE).is_file():
+        raise InputError(f"{run} has no {LEARNING_FILE}: no policy of that run learned on several tasks")
+    return _read(run, LEARNING_FILE)
 
 
 def write_tables(folder: RunFolder, failures: Sequence[Failure], val: str) -> None:

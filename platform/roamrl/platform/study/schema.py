@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from roamrl.envs.canonical import JSON, content_hash
+from roamrl.envs.family import get_family
 
 
 class Entry(BaseModel):
@@ -226,13 +227,14 @@ class EvaluationEntry(Entry):
         episodes: Episodes an evaluation along a curve.
         final_episodes: Episodes at a curve's ends and for references.
         seed: Evaluation seed, common to all arms.
-        greedy: Whether policies take their most likely action; otherwise they sample.
+        greedy: Whether policies take their most likely action; otherwise they sample. Not given it is as the family
+            has it (``Family.scored_greedily``), which a study that was read says.
     """
 
     episodes: int = Field(100, ge=1)
     final_episodes: int = Field(500, ge=1)
     seed: int = 1_000_003
-    greedy: bool = True
+    greedy: bool | None = None
 
     @model_validator(mode="after")
     def _ends_count_more(self) -> EvaluationEntry:
@@ -285,7 +287,8 @@ class GapEntry(Entry):
     """Generalisation gap: score on training contexts and on targets against their number, at fixed steps (PROTOCOL 9).
 
     Attributes:
-        arms: Arms whose strategy is trained anew for each number; their sources are the training contexts.
+        arms: Arms whose strategy is trained anew for each number.
+        sources: Split of the training contexts; None for the arm's own sources.
         contexts: Numbers of training contexts, each the first so many of the split, and ``unlimited``.
         seeds: Independent members a number.
         steps: Environment steps a member; None for those of the arm's own pretraining.
@@ -293,6 +296,7 @@ class GapEntry(Entry):
     """
 
     arms: tuple[str, ...] = Field(min_length=1)
+    sources: str | None = None
     contexts: tuple[int | Literal["unlimited"], ...] = (1, 2, 4, 8, 16, 32, 64, "unlimited")
     seeds: int = Field(3, ge=1)
     steps: int | None = Field(None, ge=1)
@@ -376,8 +380,7 @@ class Study(Entry):
 
     @model_validator(mode="after")
     def _names_meet(self) -> Study:
-        wanted = [*self.targets, self.val, *(arm.sources for arm in self.arms.values() if arm.sources)]
-        for name in wanted:
+        for name in self.used_splits:
             if name not in self.splits:
                 raise ValueError(f"split {name!r} is used but not defined; 'splits' has {sorted(self.splits)}")
         for name, arm in self.arms.items():
@@ -390,6 +393,21 @@ class Study(Entry):
             raise ValueError(f"gap.arms {list(self.gap.arms)} must be arms with sources, which are {known}")
         if self.val in self.targets:
             raise ValueError("'val' is for choices and may not be a target as well")
+        return self
+
+    @property
+    def used_splits(self) -> list[str]:
+        """Names of the splits that are played on: targets, val, sources."""
+        sources = [arm.sources for arm in self.arms.values()] + [self.gap.sources if self.gap else None]
+        return [*self.targets, self.val, *(name for name in sources if name)]
+
+    @model_validator(mode="after")
+    def _scored_as_the_family_is(self) -> Study:
+        """Say how policies act where the study left it to the family: what depends on it depends on the answer."""
+        if self.evaluation.greedy is None:
+            own = get_family(self.family).scored_greedily
+            resolved = self.evaluation.model_copy(update={"greedy": own})
+            object.__setattr__(self, "evaluation", resolved)
         return self
 
     @property

@@ -127,7 +127,7 @@ def _row(state: RunState, piece: Piece, play: Play, played: Played, place: int, 
     # The references were not played on the streams of probes: there the means over all their episodes have to serve.
     compared = study.evaluation.final_episodes if probing else len(returns)
     trivial, oracle = reference.mean("trivial", compared), reference.mean("oracle", compared)
-    steps = get_family(study.family).episode_steps(dict(named.task.config))
+    steps = get_family(study.family).typical_episode_steps(dict(named.task.config))
     rate = float(played.violation_rate[place].mean())
     return Result(
         study=study.name,

@@ -37,8 +37,7 @@ def reference_stage(state: RunState) -> None:
     """Score the references on every task that results are reported on, and leave out tasks that tell nothing."""
     state.progress.stage("references")
     study = state.study
-    names = [*study.targets, study.val, *(arm.sources for arm in study.arms.values() if arm.sources)]
-    wanted = {named.task.id: named for split in dict.fromkeys(names) for named in state.splits[split]}
+    wanted = {named.task.id: named for split in dict.fromkeys(study.used_splits) for named in state.splits[split]}
     waiting: dict[Any, NamedTask] = {}
     for named in wanted.values():
         state.progress.unit_started(f"reference-{named.task.id}", f"references {named.name}")

@@ -237,7 +237,7 @@ def adapt_units(
     probed = probe_episodes(study, arm, len(policies))
     last = min(n for n in (up_to, study.arms[arm].up_to, study.adapt.episodes[-1]) if n is not None)
     points = tuple(n for n in study.adapt.episodes if probed <= n <= last)
-    steps = get_family(study.family).episode_steps(dict(targets[0].task.config))
+    steps = get_family(study.family).typical_episode_steps(dict(targets[0].task.config))
     phases, iterations = episode_phases([point - probed for point in points], steps, study.adapt.per_iteration)
     return _cut(study, stage, arm, members, phases, points, iterations, candidate)
 

@@ -98,8 +98,14 @@ def test_numbers_on_the_page_are_those_of_the_truth(text: str) -> None:
     assert reuse[6].startswith("0.85 [")
     target = next(row for row in rows if row[0] == "different-0")
     assert target == ["different-0", "10.00", "30.00", "0.45", "0.90", "0.70", "0.75", "0.40", "0.70"]
-    cost = next(row for row in rows if row[0] == "joint" and len(row) == 11)
-    assert cost[3:6] == ["2\u202f000\u202f000", "100\u202f000", "2\u202f100\u202f000"]
+    cost = next(row for row in rows if row[0] == "joint" and len(row) == 13)
+    assert cost[3:8] == [
+        "\N{EN DASH}",
+        "2\u202f000\u202f000",
+        "2\u202f000\u202f000",
+        "100\u202f000",
+        "2\u202f100\u202f000",
+    ]
 
 
 def test_the_same_run_gives_the_same_page_byte_for_byte(make_run: MakeRun) -> None:

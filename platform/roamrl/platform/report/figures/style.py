@@ -9,6 +9,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from roamrl.platform.report import formatting
+
 # Okabe and Ito's palette ("Color universal design", 2008), without its yellow, which fades on white.
 COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A4E2D")
 SCRATCH_COLOUR, JOINT_COLOUR = "#5A5A5A", "#0072B2"
@@ -39,6 +41,8 @@ RC: Any = {
 }
 WIDTH_IN, HEIGHT_IN = 5.4, 3.7
 LETTERS_AN_INCH, HANDLE_LETTERS = 15, 8
+LEGEND_LINES, LEGEND_LINE_IN = 3, 0.17
+"""Lines of a legend that the usual height has room for, and the height of each more."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +81,16 @@ def new_axes(width: float = WIDTH_IN, height: float = HEIGHT_IN) -> tuple[Figure
 
 
 def legend_below(figure: Figure, axes: Axes) -> None:
-    """Put the legend under the axes, outside of them, in as many columns as the longest name leaves room for."""
+    """Put the legend under the axes, outside of them, in as many columns as the longest name leaves room for.
+
+    The figure grows with what is more than a few lines of it, so that the axes keep their height.
+    """
     handles, labels = axes.get_legend_handles_labels()
     if not labels:
         return
     room = int(figure.get_figwidth() * LETTERS_AN_INCH) // (max(len(label) for label in labels) + HANDLE_LETTERS)
+    lines = -(-len(labels) // max(1, min(room, len(labels))))
+    figure.set_figheight(figure.get_figheight() + LEGEND_LINE_IN * max(0, lines - LEGEND_LINES))
     figure.legend(
         handles,
         labels,
@@ -93,13 +102,19 @@ def legend_below(figure: Figure, axes: Axes) -> None:
 
 
 def levels(axes: Axes, named: Sequence[tuple[float, str]]) -> None:
-    """Draw a thin line for each reference, named at its right end; names that would overlap are moved apart."""
+    """Draw a thin line for each reference, named at its right end; names that would overlap are moved apart.
+
+    One below the axes has its name and number at their foot, and no line.
+    """
     shown = sorted((height, text) for height, text in named if height == height)
     low, high = axes.get_ylim()
     for (height, text), place in zip(
-        shown, spread([height for height, _ in shown], high, 0.062 * (high - low)), strict=True
+        shown, spread([max(low, height) for height, _ in shown], high, 0.062 * (high - low)), strict=True
     ):
-        axes.axhline(height, color=FAINT, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
+        if height < low:
+            text = f"{text} {formatting.score(height, 1)}"
+        else:
+            axes.axhline(height, color=FAINT, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
         axes.annotate(
             text,
             xy=(1.0, place),

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from roamrl.envs.errors import InputError
+from roamrl.platform.cli.main import app
 from roamrl.platform.report.suite_page import write_suite_report
 from roamrl.platform.study.load import check_study, study_names
 from roamrl.platform.study.run import read_results
@@ -91,5 +93,9 @@ def test_each_study_has_its_run_and_the_page_shows_them_all(local_ray: object, t
     assert (done.failed, done.folder) == (0, folder)
     page = done.report.read_text()
     assert "Not finished" not in page and page.count("Deployment adaptability") == 2
+    done.report.unlink()
+    said = CliRunner().invoke(app, ["report", str(folder)]).output
+    assert said.splitlines()[-1] == str(done.report) and done.report.read_text() == page
+    assert "what arms are worth" in said and "second" in said
     tables = [read_results(folder / name) for name in ("first", "second")]
     assert tables[0].num_rows == tables[1].num_rows > 0

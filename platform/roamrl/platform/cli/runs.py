@@ -39,17 +39,38 @@ def report(
     arms: Annotated[str, typer.Option(metavar="A,B,..", help="Show these arms alone; goes with --out.")] = "",
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for page and figures.")] = None,
 ) -> None:
-    """Write a run's report anew, and print its comparison. The last line is its page."""
+    """Write the report of a run, or of a suite's runs, anew, and print the comparison. The last line is the page."""
     from roamrl.envs.errors import InputError
     from roamrl.platform.report.page import write_report
+    from roamrl.platform.report.suite_page import SUITE_FILE
 
     _check_run(run)
+    if (run / SUITE_FILE).is_file():
+        _report_suite(run, parts=bool(arms or out))
+        return
     if arms and out is None:
         raise InputError("--arms shows a part of the run: say with --out DIR where, so that the run's own report stays")
     shown = [name.strip() for name in arms.split(",") if name.strip()]
     page = write_report(run, shown, out)
     _print_comparison(run, shown)
     typer.echo(str(page))
+
+
+def _report_suite(folder: Path, parts: bool) -> None:
+    from roamrl.envs.errors import InputError
+    from roamrl.platform.report.page import write_report
+    from roamrl.platform.report.suite_page import finished_runs, write_suite_report
+
+    runs = finished_runs(folder)
+    if parts:
+        raise InputError(
+            f"{folder} is a suite's: --arms and --out go with one of its runs, {[run.name for run in runs]}"
+        )
+    for run in runs:
+        write_report(run)
+        typer.echo(f"{run.name}\n")
+        _print_comparison(run, ())
+    typer.echo(str(write_suite_report(folder)))
 
 
 def _print_comparison(run: Path, arms: Sequence[str]) -> None:

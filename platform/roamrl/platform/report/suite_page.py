@@ -48,12 +48,23 @@ def write_suite_report(folder: Path) -> Path:
         InputError: The folder is no suite's, or a run in it cannot be read.
     """
     suite = read_suite(folder)
-    runs = [_suite_run(folder, name) for name in suite["studies"]]
+    finished = {place.name: place for place in finished_runs(folder)}
+    runs = [_suite_run(finished[name]) if name in finished else SuiteRun(name) for name in suite["studies"]]
     page = folder / "report" / "index.html"
     page.parent.mkdir(parents=True, exist_ok=True)
     text = page_environment().get_template("suite.html.j2").render(suite=suite, runs=runs)
     write_atomically(page, text.encode())
     return page
+
+
+def finished_runs(folder: Path) -> list[Path]:
+    """Return the folders of a suite's finished runs, in its order.
+
+    Raises:
+        InputError: If it is not the folder of a suite.
+    """
+    places = [folder / name for name in read_suite(folder)["studies"]]
+    return [place for place in places if (place / "results.parquet").is_file()]
 
 
 def read_suite(folder: Path) -> dict[str, Any]:
@@ -70,13 +81,9 @@ def read_suite(folder: Path) -> dict[str, Any]:
         raise InputError(f"{file} does not say which studies the suite has ({error}); run the suite again") from error
 
 
-def _suite_run(folder: Path, name: str) -> SuiteRun:
-    place = folder / name
-    if not (place / "results.parquet").is_file():
-        return SuiteRun(name)
+def _suite_run(place: Path) -> SuiteRun:
     run = read_run(place)
     views = target_views(run)
     compared = comparisons(run, views, run.settings, pooled_alone=True)
-    return SuiteRun(
-        name, run, summarise(views, run.settings, run.study), next(iter(compared), None), tuple(cautions(run, views))
-    )
+    summary = summarise(views, run.settings, run.study)
+    return SuiteRun(place.name, run, summary, next(iter(compared), None), tuple(cautions(run, views)))

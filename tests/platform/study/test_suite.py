@@ -94,7 +94,9 @@ def test_each_study_has_its_run_and_the_page_shows_them_all(local_ray: object, t
     page = done.report.read_text()
     assert "Not finished" not in page and page.count("Deployment adaptability") == 2
     done.report.unlink()
-    said = CliRunner().invoke(app, ["report", str(folder)]).output
+    answer = CliRunner().invoke(app, ["report", str(folder)])
+    assert answer.exit_code == 0, answer.exception
+    said = answer.stdout
     assert said.splitlines()[-1] == str(done.report) and done.report.read_text() == page
     assert "what arms are worth" in said and "second" in said
     tables = [read_results(folder / name) for name in ("first", "second")]

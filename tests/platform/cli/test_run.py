@@ -80,7 +80,7 @@ def test_a_run_ends_with_its_folder_and_the_other_commands_read_it(roamrl: Calla
     assert Path(page.lines[-1]) == run / "report" / "index.html"
     assert "similar: what arms are worth" in page.out
     takes = page.out[page.out.index("similar: what they take") :].splitlines()
-    (scratch,) = [line.split() for line in takes if line.startswith("scratch")]
+    scratch = next(line.split() for line in takes if line.startswith("scratch"))
     assert float(scratch[3]) > 50 if sys.platform == "linux" else scratch[3]
     assert max(len(line) for line in page.lines[:-1]) <= 80
 

@@ -11,7 +11,8 @@ from roamrl.algorithms.strategy import Setting, Strategy, make_strategy
 from roamrl.algorithms.teaching import Fade
 from roamrl.envs.family import get_family
 from roamrl.envs.task import Task
-from roamrl.platform.study.schema import DQNEntry, Study
+from roamrl.platform.study.learning_entries import DQNEntry
+from roamrl.platform.study.schema import Study
 
 
 def arm_strategy(study: Study, arm: str, settings: Mapping[str, Any] | None = None) -> Strategy[Any]:

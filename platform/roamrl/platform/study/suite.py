@@ -17,10 +17,11 @@ from roamrl.cluster.session import ray_session
 from roamrl.envs.atomic_file import write_atomically
 from roamrl.envs.errors import InputError, unknown_name
 from roamrl.platform.report.suite_page import SUITE_FILE, write_suite_report
+from roamrl.platform.study.learning_entries import Entry
 from roamrl.platform.study.load import check_entry, load_study, study_names
 from roamrl.platform.study.progress import NoProgress, Progress
 from roamrl.platform.study.run import RunSummary, run_study
-from roamrl.platform.study.schema import Entry, Study
+from roamrl.platform.study.schema import Study
 
 
 class SuiteEntry(Entry):

@@ -17,8 +17,9 @@ from roamrl.envs.family import family_of, get_family
 from roamrl.envs.task import Task
 from roamrl.platform.study.candidates import Candidate, variant_settings
 from roamrl.platform.study.learners import arm_strategy, learner_settings, module_spec
+from roamrl.platform.study.learning_entries import PretrainEntry
 from roamrl.platform.study.results import Result
-from roamrl.platform.study.schema import PretrainEntry, Study
+from roamrl.platform.study.schema import Study
 from roamrl.platform.study.tasks import NamedTask
 
 Stage = Literal["pretrain", "tune", "adapt"]

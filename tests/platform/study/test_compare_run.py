@@ -158,6 +158,6 @@ def test_resuming_runs_nothing_anew_and_mends_what_is_missing(run: Path, study: 
     (run / "gap.json").unlink()
     assert run_study(study, out=run, store=str(run.parent / "store")).failed == 0
     assert (run / "gap.json").read_bytes() == before["gap.json"]
-    times = ["wall_s", "cpu_s"]
+    times = ["wall_s", "cpu_s", "peak_memory_mb"]
     pd.testing.assert_frame_equal(read_results(run).drop_columns(times).to_pandas(), table.drop(columns=times))
     assert np.isfinite(table[table.arm == "classical-tuned"].score).all()

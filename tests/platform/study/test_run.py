@@ -23,8 +23,8 @@ from roamrl.platform.study.schema import Study
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
-TIMES = ["wall_s", "cpu_s", "expert_id", "source_ids", "commit"]
-"""Columns that measure time, name experts (whose manifests hold the time they took), or the state of the code."""
+TIMES = ["wall_s", "cpu_s", "peak_memory_mb", "expert_id", "source_ids", "commit"]
+"""Columns that measure time or memory, name experts (whose manifests hold the time they took), or the state of the code."""
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from roamrl.platform.study.schema import Study
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 TIMES = ["wall_s", "cpu_s", "peak_memory_mb", "expert_id", "source_ids", "commit"]
-"""Columns that measure time or memory, name experts (whose manifests hold the time they took), or the state of the code."""
+"""Columns that measure time or memory, name experts (whose manifests hold their time), or the state of the code."""
 
 
 @pytest.fixture(scope="module")

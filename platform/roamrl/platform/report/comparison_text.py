@@ -16,8 +16,8 @@ NOTHING = "-"
 WORTH = ("arm", "area", "zero-shot", "n* met", "% < scratch")
 TAKES = ("arm", "steps", "CPU s", "peak MB", "tuned")
 MOST_LETTERS = 15
-ONE_DIGIT_FROM = 2.0
-"""Scores from here on, far outside the references, have one digit behind the point, so that columns stay narrow."""
+TWO_DIGITS = (-1.0, 2.0)
+"""Scores outside, far from the references, have one digit behind the point, so that columns stay narrow."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _estimate(value: Estimate | None) -> str:
 
 
 def _bare(value: float) -> str:
-    text = score(value, 2 if abs(value) < ONE_DIGIT_FROM else 1)
+    text = score(value, 2 if TWO_DIGITS[0] < value < TWO_DIGITS[1] else 1)
     return text.replace("0.", ".", 1) if text.lstrip(MINUS).startswith("0.") else text
 
 

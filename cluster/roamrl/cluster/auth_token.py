@@ -58,6 +58,38 @@ def prepare_token() -> Path | None:
     return path
 
 
+def require_token() -> None:
+    """Turn token authentication on for Ray in this process and the processes it starts, with a token to use.
+
+    Raises:
+        ClusterError: If the environment turns it off, or as :func:`prepare_token`.
+    """
+    mode = os.environ.get(AUTH_MODE, "token")
+    if mode.lower() != "token":
+        raise ClusterError(f"{AUTH_MODE}={mode} leaves a cluster open to whoever reaches it; unset it, or set it to token")
+    prepare_token()
+    os.environ[AUTH_MODE] = "token"
+
+
+def find_token() -> tuple[str, Path | None] | None:
+    """Return the token that Ray would use here and the file it is in (None: a variable), or None if there is none.
+
+    Raises:
+        ClusterError: If ``RAY_AUTH_TOKEN_PATH`` names no readable file.
+    """
+    if token := os.environ.get(AUTH_TOKEN):
+        return token.strip(), None
+    named = os.environ.get(AUTH_TOKEN_PATH)
+    if named:
+        _check_named(Path(named))
+    path = Path(named) if named else token_file()
+    try:
+        token = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return (token, path) if token else None
+
+
 def protect_token(path: Path) -> None:
     """Take the rights of group and others off a token file that is there."""
     if path.exists() and stat.S_IMODE(path.stat().st_mode) & ~_OWNER_ONLY:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
+from roamrl.cluster.addresses import check_listening, is_host_port
 from roamrl.cluster.auth_token import AUTH_MODE, prepare_token, protect_token, token_file
 from roamrl.cluster.errors import ClusterError
 from roamrl.cluster.quiet import quiet_ray
@@ -17,7 +17,6 @@ from roamrl.cluster.variables import default_variables
 __all__ = ["ClusterError", "RaySession", "ray_session"]
 
 _ADDRESS = "RAY_ADDRESS"
-_REACH_S = 5.0
 
 # Tune's own handler ends ``fit()`` at Ctrl-C as if the trials were over; ours is to stop.
 _INTERRUPTIBLE = {"TUNE_DISABLE_SIGINT_HANDLER": "1"}
@@ -32,12 +31,14 @@ class RaySession:
         started: Whether it was started here, and so ends here.
         cpus: CPU slots of all nodes together.
         gpus: GPUs of all nodes together.
+        dashboard: URL of its dashboard, where it has one.
     """
 
     address: str
     started: bool
     cpus: float
     gpus: float
+    dashboard: str | None = None
 
 
 @contextmanager
@@ -86,10 +87,9 @@ def _where(address: str | None) -> str:
     if "://" in where:
         raise ClusterError(
             f"address {where!r}: a driver joins a cluster by host:port, from a machine of that cluster; "
-            "from elsewhere submit it as a job (`ray job submit`)"
+            "from elsewhere submit it as a job (`roamrl submit`)"
         )
-    host, _, port = where.rpartition(":")
-    if where not in ("local", "auto") and not (host and port.isdigit()):
+    if where not in ("local", "auto") and not is_host_port(where):
         raise ClusterError(f"address {where!r} is no host:port, e.g. 10.0.0.1:6379")
     return where
 
@@ -117,7 +117,8 @@ def _join(where: str, num_cpus: int | None, quiet: bool) -> None:
     if num_cpus is not None:
         raise ClusterError(f"a cluster that is joined ({where}) has its own CPU slots; leave num_cpus out")
     protect_token(token_file())
-    _reach(where)
+    if where != "auto":
+        check_listening(where)  # Ray itself would try for five minutes
     try:
         ray.init(
             address=where,
@@ -127,17 +128,6 @@ def _join(where: str, num_cpus: int | None, quiet: bool) -> None:
     except (OSError, RuntimeError, ValueError, TimeoutError) as error:
         hint = "" if os.environ.get(AUTH_MODE) else f"; if the cluster asks for a token, set {AUTH_MODE}=token"
         raise ClusterError(f"no Ray cluster can be joined at {where}: {_first_line(error)}{hint}") from error
-
-
-def _reach(where: str) -> None:
-    """Refuse an address at which nobody listens; Ray itself would try for five minutes."""
-    if where == "auto":
-        return
-    host, _, port = where.rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_S).close()
-    except (OSError, OverflowError) as error:
-        raise ClusterError(f"no Ray cluster listens at {where}: {error}; start one with `ray start --head`") from error
 
 
 def _check_same(address: str | None) -> None:
@@ -152,9 +142,16 @@ def _check_same(address: str | None) -> None:
 def _describe(*, started: bool) -> RaySession:
     import ray
 
+    from ray._private.worker import get_dashboard_url
+
     resources = ray.cluster_resources()
+    dashboard = get_dashboard_url()
     return RaySession(
-        ray.get_runtime_context().gcs_address, started, resources.get("CPU", 0.0), resources.get("GPU", 0.0)
+        ray.get_runtime_context().gcs_address,
+        started,
+        resources.get("CPU", 0.0),
+        resources.get("GPU", 0.0),
+        f"http://{dashboard}" if dashboard else None,
     )
 
 

@@ -1,6 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +24,106 @@ from roamrl.platform.store import ExpertStore, ManifestFields
 SPEC = ModuleSpec(
     "mlp", spaces.Box(-np.inf, np.inf, (5,), np.float32), spaces.Discrete(3), {"hidden": [8], "activation": "tanh"}
 )
+BUCKET = "team"
+S3RVER = "3.7.1"
+START_S = 90
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """An S3 endpoint on this machine with the bucket ``team``."""
+
+    endpoint: str
+    key: str
+    secret: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": self.key,
+            "AWS_SECRET_ACCESS_KEY": self.secret,
+        }
+
+
+@pytest.fixture(autouse=True)
+def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the user's credentials, caches or spools, nor leaves anything there."""
+    for name in list(os.environ):
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    for name in ("ROAMRL_STORE", "ROAMRL_SPOOL", "ROAMRL_CACHE_GB"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ROAMRL_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="session")
+def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An endpoint that honours ``If-None-Match``."""
+    command = [str(Path(sys.executable).with_name("moto_server")), "-H", "127.0.0.1", "-p", "0"]
+    with _served(command, tmp_path_factory.mktemp("moto") / "log", r"Running on (http://127\.0\.0\.1:\d+)") as endpoint:
+        request = urllib.request.Request(f"{endpoint}/{BUCKET}", method="PUT")
+        with urllib.request.urlopen(request, timeout=START_S) as answer:
+            assert answer.status == 200
+        yield S3Server(endpoint, "key", "secret")
+
+
+@pytest.fixture(scope="session")
+def s3rver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An endpoint that ignores ``If-None-Match``: a second creation replaces the first."""
+    npm, node = shutil.which("npm"), shutil.which("node")
+    if npm is None or node is None:
+        words = "needs npm and node for the package s3rver, an endpoint that ignores If-None-Match"
+        if os.environ.get("CI"):
+            pytest.fail(words)
+        pytest.skip(words)
+    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "roamrl-tests" / f"s3rver-{S3RVER}"
+    program = home / "node_modules" / "s3rver" / "bin" / "s3rver.js"
+    if not program.exists():
+        home.mkdir(parents=True, exist_ok=True)
+        options = ["--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(home)]
+        subprocess.run([npm, "install", *options, f"s3rver@{S3RVER}"], check=True, capture_output=True, timeout=240)
+    folder = tmp_path_factory.mktemp("s3rver")
+    command = [node, str(program), "-d", str(folder / "data"), "-a", "127.0.0.1", "-p", "0", "--no-vhost-buckets"]
+    (folder / "data").mkdir()
+    command += ["--silent", "--configure-bucket", BUCKET]
+    with _served(command, folder / "log", r"listening on (127\.0\.0\.1:\d+)") as host:
+        yield S3Server(f"http://{host}", "S3RVER", "S3RVER")
+
+
+class _served:
+    """A server process until the block ends; gives what its log says of the address."""
+
+    def __init__(self, command: Sequence[str], log: Path, pattern: str) -> None:
+        self._command, self._log, self._pattern = command, log, pattern
+
+    def __enter__(self) -> str:
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+        until = time.monotonic() + START_S
+        while time.monotonic() < until and self._process.poll() is None:
+            match = re.search(self._pattern, self._log.read_text(errors="replace"))
+            if match:
+                return match[1]
+            time.sleep(0.05)
+        self.__exit__()
+        raise RuntimeError(f"{self._command} did not start:\n{self._log.read_text(errors='replace')}")
+
+    def __exit__(self, *error: object) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where a new store can be; parametrise it indirectly with ``folder``, ``moto_server`` or ``s3rver``."""
+    kind = request.param
+    if kind == "folder":
+        return str(tmp_path / "store")
+    for name, value in request.getfixturevalue(kind).environment.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{BUCKET}/{uuid.uuid4().hex}/store"
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ from torch.nn import functional
 from roamrl.envs.errors import InputError
 
 _LOG_TWO_PI = math.log(2.0 * math.pi)
-_SMALLEST_LOG_STD, _LARGEST_LOG_STD = -10.0, 2.0
+SMALLEST_LOG_STD, LARGEST_LOG_STD = -10.0, 2.0
+"""Within which log standard deviations are held."""
 
 NEVER = -1e4
 """The logit of a choice that is never made: its probability, exp(-10^4), is 0 in float32 and float64."""
@@ -189,16 +190,16 @@ class GaussianHead(ActionHead):
 
     def sample(self, logits: Tensor, noise: Tensor) -> Tensor:
         """Return mean + std * noise."""
-        mean, log_std = self._moments(logits)
+        mean, log_std = self.moments(logits)
         return self._shaped(mean + log_std.exp() * noise)
 
     def greedy(self, logits: Tensor) -> Tensor:
         """Return the means."""
-        return self._shaped(self._moments(logits)[0])
+        return self._shaped(self.moments(logits)[0])
 
     def log_prob_and_entropy(self, logits: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Return the log-density of actions and the differential entropy, summed over K."""
-        mean, log_std = self._moments(logits)
+        mean, log_std = self.moments(logits)
         distance = (actions.reshape(mean.shape) - mean) * (-log_std).exp()
         log_prob = -(0.5 * distance.square() + log_std + 0.5 * _LOG_TWO_PI).sum(dim=-1)
         return log_prob, (log_std + 0.5 * (1.0 + _LOG_TWO_PI)).sum(dim=-1)
@@ -209,14 +210,14 @@ class GaussianHead(ActionHead):
 
     def imitation_target(self, logits: Tensor) -> Tensor:
         """Return the mixture's K means and K variances, [P, N, 2K]: all the cross-entropy to a normal depends on."""
-        mean, log_std = self._moments(logits)
+        mean, log_std = self.moments(logits)
         middle = mean.mean(dim=1)
         spread = (2.0 * log_std).exp().mean(dim=1) + (mean - middle[:, None]).square().mean(dim=1)
         return torch.cat([middle, spread], dim=-1)
 
     def cross_entropy(self, target: Tensor, logits: Tensor) -> Tensor:
         """Return sum_k log sigma_k + (variance_k + (mean_k - mu_k)^2) / (2 sigma_k^2) + log(2 pi) / 2."""
-        mean, log_std = self._moments(logits)
+        mean, log_std = self.moments(logits)
         wanted, variance = target.chunk(2, dim=-1)
         distance = (variance + (wanted - mean).square()) * (-2.0 * log_std).exp()
         return (log_std + 0.5 * distance + 0.5 * _LOG_TWO_PI).sum(dim=-1)
@@ -225,9 +226,10 @@ class GaussianHead(ActionHead):
         """Clip to the Box."""
         return np.clip(actions, self.low, self.high).astype(self.low.dtype, copy=False)
 
-    def _moments(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+    def moments(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Return means and log standard deviations, [P, N, K] each."""
         mean, log_std = logits.chunk(2, dim=-1)
-        return mean, log_std.clamp(_SMALLEST_LOG_STD, _LARGEST_LOG_STD)
+        return mean, log_std.clamp(SMALLEST_LOG_STD, LARGEST_LOG_STD)
 
     def _shaped(self, actions: Tensor) -> Tensor:
         return actions.reshape(*actions.shape[:-1], *self.action_shape)

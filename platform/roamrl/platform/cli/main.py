@@ -7,7 +7,21 @@ from typing import Annotated
 
 import typer
 
-from roamrl.platform.cli import bench, experts, lists, references, runs, store, studies, traces
+from roamrl.platform.cli import (
+    bench,
+    cluster,
+    doctor,
+    experts,
+    export,
+    jobs,
+    lists,
+    references,
+    runs,
+    store,
+    studies,
+    submit,
+    traces,
+)
 from roamrl.platform.cli.exit_codes import ReportingGroup
 
 app = typer.Typer(
@@ -25,9 +39,15 @@ experts.add_to(app)
 runs.add_to(app)
 lists.add_to(app)
 references.add_to(app)
+export.add_to(app)
+serve.add_to(app)
 bench.add_to(app)
+submit.add_to(app)
+doctor.add_to(app)
 app.add_typer(store.app, name="store")
 app.add_typer(traces.app, name="traces")
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(cluster.app, name="cluster")
 
 
 @app.command()

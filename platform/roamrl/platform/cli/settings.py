@@ -9,7 +9,9 @@ import typer
 
 DEFAULT_STORE = "store"
 
-StoreOption = Annotated[str, typer.Option("--store", envvar="ROAMRL_STORE", help="Folder of the expert store.")]
+StoreOption = Annotated[
+    str, typer.Option("--store", envvar="ROAMRL_STORE", help="Expert store: a folder, or s3://bucket/prefix.")
+]
 AddressOption = Annotated[
     str | None, typer.Option("--address", help="Ray cluster, host:port; this machine if left out.")
 ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from roamrl.platform.cli import store_transfer
 from roamrl.platform.cli.exit_codes import FAILED, say_error
 from roamrl.platform.cli.settings import DEFAULT_STORE, JSONOption, StoreOption
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from roamrl.platform.store.store import ExpertStore
 
 app = typer.Typer(help="The expert store.", no_args_is_help=True, rich_markup_mode=None)
+store_transfer.add_to(app)
 
 _Expert = Annotated[str, typer.Argument(metavar="EXPERT", help="Id, the beginning of one, or a tag.")]
 _Text = str | None
@@ -23,12 +25,17 @@ _Text = str | None
 
 @app.command()
 def init(
-    store: Annotated[str, typer.Argument(metavar="DIR", envvar="ROAMRL_STORE", help="Its folder.")] = DEFAULT_STORE,
+    store: Annotated[
+        str, typer.Argument(metavar="DIR|URL", envvar="ROAMRL_STORE", help="Its folder, or s3://bucket/prefix.")
+    ] = DEFAULT_STORE,
 ) -> None:
-    """Make a store in a new or empty folder."""
+    """Make a store in a new or empty place. Says what the storage can do."""
     from roamrl.platform.store.store import ExpertStore
 
-    typer.echo(ExpertStore.init(store).location)
+    made = ExpertStore.init(store)
+    for line in made.probe().words():
+        typer.echo(line, err=True)
+    typer.echo(made.location)
 
 
 @app.command()

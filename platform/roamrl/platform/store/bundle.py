@@ -10,6 +10,7 @@ from roamrl.algorithms.bundle import ModuleSpec, PolicyBundle
 from roamrl.envs.canonical import plain
 from roamrl.envs.errors import InputError, unknown_name
 from roamrl.platform.store.backend import Backend
+from roamrl.platform.store.cache import BlobCache, check_blob
 from roamrl.platform.store.errors import StoreError
 from roamrl.platform.store.layout import blob_key
 from roamrl.platform.store.limits import Limits
@@ -33,10 +34,11 @@ def encode_bundle(bundle: PolicyBundle, fields: ManifestFields, limits: Limits) 
 
 
 def decode_bundle(manifest: Manifest, data: bytes, limits: Limits) -> PolicyBundle:
-    """Return the policy a manifest and its blob describe, checked against each other.
+    """Return the policy a manifest and its blob, as :func:`read_blob` gives it, describe.
 
     Raises:
-        StoreError: If the module's kind is not on the allow-list, or the blob is not what the manifest says.
+        StoreError: If the module's kind is not on the allow-list, or the blob holds other tensors than the manifest
+            says.
     """
     spec = _module_spec(manifest.module)
     return PolicyBundle(spec, decode_tensors(data, manifest.blob, manifest.tensors, limits))
@@ -56,16 +58,26 @@ def check_loads(bundle: PolicyBundle) -> None:
         raise StoreError(f"the policy does not load: {error}; publish what StackedModule.member_state gives") from error
 
 
-def read_blob(backend: Backend, manifest: Manifest, limits: Limits) -> bytes:
-    """Return the blob a manifest refers to, as it is stored.
+def read_blob(backend: Backend, manifest: Manifest, limits: Limits, cache: BlobCache | None = None) -> bytes:
+    """Return the blob a manifest refers to, checked against its digest: once a node where there is a cache.
 
     Raises:
-        StoreError: If it is missing.
+        StoreError: If it is missing or was changed.
     """
-    sha256 = manifest.blob.sha256
-    data = backend.get(blob_key(sha256), limits.blob_bytes + limits.manifest_bytes)
-    if data is None:
-        raise StoreError(f"the weights (blob {sha256[:12]}) are not in {backend.location}; publish the expert anew")
+    blob = manifest.blob
+
+    def fetch() -> bytes:
+        data = backend.get(blob_key(blob.sha256), limits.blob_bytes + limits.manifest_bytes)
+        if data is None:
+            raise StoreError(
+                f"the weights (blob {blob.sha256[:12]}) are not in {backend.location}; publish the expert anew"
+            )
+        return data
+
+    if cache is not None:
+        return cache.read(blob, fetch)
+    data = fetch()
+    check_blob(data, blob)
     return data
 
 

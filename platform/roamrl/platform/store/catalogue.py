@@ -11,10 +11,11 @@ import pyarrow as pa
 
 from roamrl.platform.store.backend import Backend
 from roamrl.platform.store.entry import Entry, decode_entry
-from roamrl.platform.store.errors import StoreError
+from roamrl.platform.store.errors import StoreError, StoreUnavailableError
 from roamrl.platform.store.index import Snapshot, index_row, index_table, read_newest, write_snapshot
 from roamrl.platform.store.layout import ENTRIES, TOMBSTONES, id_of_entry, id_of_tombstone
 from roamrl.platform.store.limits import Limits
+from roamrl.platform.store.requests import for_each
 
 
 @dataclass(frozen=True)
@@ -57,18 +58,24 @@ class Catalogue:
         self._set_rows()
 
     def refresh(self) -> None:
-        """Look at the store again: new entries, retractions, snapshots."""
-        self._snapshot, broken = read_newest(self._backend, self._limits, self._snapshot)
-        self.problems = [Problem("index", str(error)) for error in broken]
-        self.keys = self._entry_keys()
-        kept = set() if self._snapshot is None else set(self._snapshot.table.column("entry_id").to_pylist())
-        read = {entry_id: self._read(entry_id, key) for entry_id, key in self.keys.items() if entry_id not in kept}
-        loose = {entry_id: found for entry_id, found in read.items() if found is not None}
-        if loose.keys() != self._loose.keys():
-            self._loose_table = index_table(found.row for found in loose.values())
-        self._loose = loose
+        """Look at the store again: new entries, retractions, snapshots. Where that fails, all stays as it was.
+
+        Raises:
+            StoreUnavailableError: If the store does not answer.
+        """
+        snapshot, broken = read_newest(self._backend, self._limits, self._snapshot)
+        problems = [Problem("index", str(error)) for error in broken]
+        keys = self._entry_keys(problems)
+        kept = set() if snapshot is None else set(snapshot.table.column("entry_id").to_pylist())
+        wanted = [entry_id for entry_id in keys if entry_id not in kept]
+        read = for_each(self._backend, lambda entry_id: self._read(entry_id, keys[entry_id]), wanted)
+        loose = {entry_id: found for entry_id, found in zip(wanted, read, strict=True) if isinstance(found, _Loose)}
+        problems += [found for found in read if isinstance(found, Problem)]
         tombstones = map(id_of_tombstone, self._backend.list(TOMBSTONES))
         self.retracted = {entry_id for entry_id in tombstones if entry_id is not None}
+        if loose.keys() != self._loose.keys():
+            self._loose_table = index_table(found.row for found in loose.values())
+        self._snapshot, self._loose, self.keys, self.problems = snapshot, loose, keys, problems
         self._set_rows()
 
     def entries(self, rows: Iterable[int]) -> list[Entry]:
@@ -104,29 +111,30 @@ class Catalogue:
         found = self._snapshot.documents(kept) if self._snapshot is not None else {}
         return [found[row] if row in found else self._loose[self.ids[row]].document for row in rows]
 
-    def _entry_keys(self) -> dict[str, str]:
-        """Return the entry file of each id: of an id on two days, the earlier."""
+    def _entry_keys(self, problems: list[Problem]) -> dict[str, str]:
+        """Return the entry file of each id: of an id on two days, the earlier; add files that are no entries'."""
         keys: dict[str, str] = {}
         for key in self._backend.list(ENTRIES):
             entry_id = id_of_entry(key)
             if entry_id is None:
-                self.problems.append(Problem(key, "its name is no entry's; remove it"))
+                problems.append(Problem(key, "its name is no entry's; remove it"))
             else:
                 keys.setdefault(entry_id, key)
         return keys
 
-    def _read(self, entry_id: str, key: str) -> _Loose | None:
-        """Return what is kept of an entry read now or before, or None if it cannot be read: one problem more."""
+    def _read(self, entry_id: str, key: str) -> _Loose | Problem:
+        """Return what is kept of an entry read now or before, or why it cannot be read."""
         if entry_id in self._loose:
             return self._loose[entry_id]
         try:
             data = self._backend.get(key, self._limits.manifest_bytes)
             if data is not None:
                 return _Loose(index_row(decode_entry(data, entry_id, self._limits)), data)
-            self.problems.append(Problem(key, "it vanished while it was read; entries are never deleted: restore it"))
+            return Problem(key, "it vanished while it was read; entries are never deleted: restore it")
+        except StoreUnavailableError:
+            raise
         except StoreError as error:
-            self.problems.append(Problem(key, str(error)))
-        return None
+            return Problem(key, str(error))
 
     def _set_rows(self) -> None:
         tables = [self._loose_table] if self._snapshot is None else [self._snapshot.table, self._loose_table]

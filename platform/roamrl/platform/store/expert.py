@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from roamrl.algorithms.bundle import PolicyBundle
 from roamrl.platform.store.backend import Backend
 from roamrl.platform.store.bundle import decode_bundle, read_blob
+from roamrl.platform.store.cache import BlobCache
 from roamrl.platform.store.entry import Entry
 from roamrl.platform.store.errors import StoreError
 from roamrl.platform.store.limits import Limits
@@ -28,9 +29,10 @@ class Expert:
         entry: What the store says of it.
     """
 
-    def __init__(self, backend: Backend, limits: Limits, entry: Entry) -> None:
+    def __init__(self, backend: Backend, limits: Limits, entry: Entry, cache: BlobCache | None = None) -> None:
         self._backend = backend
         self._limits = limits
+        self._cache = cache
         self.entry = entry
 
     @property
@@ -98,7 +100,7 @@ class Expert:
 
     @cached_property
     def _bundle(self) -> PolicyBundle:
-        data = read_blob(self._backend, self.manifest, self._limits)
+        data = read_blob(self._backend, self.manifest, self._limits, self._cache)
         return decode_bundle(self.manifest, data, self._limits)
 
     @cached_property
@@ -112,4 +114,4 @@ class Expert:
         return f"Expert({self.entry.short}, {manifest.family}, {manifest.strategy}, {manifest.env_steps} steps)"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (Expert, (self._backend, self._limits, self.entry))
+        return (Expert, (self._backend, self._limits, self.entry, self._cache))

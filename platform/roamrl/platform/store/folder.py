@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import stat
@@ -10,14 +11,19 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from roamrl.platform.store.errors import StoreError
+from roamrl.platform.store.errors import StoreError, StoreReadOnlyError, StoreUnavailableError
+from roamrl.platform.store.layout import FORMAT_KEY
 
 _COMPONENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _TEMPORARY = "tmp/"
+_NO_WRITES = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT}
+_AWAY = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENOTCONN}
 
 
 class FolderBackend:
     """Objects as files: written to ``tmp/``, synced, then linked to their final name in one step."""
+
+    remote = False
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -26,6 +32,26 @@ class FolderBackend:
     def location(self) -> str:
         """The folder's path."""
         return str(self._root)
+
+    def prepare(self) -> None:
+        """Make the folder if there is none.
+
+        Raises:
+            StoreError: If it is a file, holds other things, or cannot be made.
+        """
+        root = self._root
+        try:
+            if root.exists() and not root.is_dir():
+                raise StoreError(f"{root} is a file; name a folder for the store")
+            if root.exists() and not (root / FORMAT_KEY).exists():
+                strangers = sorted(path.name for path in root.iterdir() if path.name != _TEMPORARY.rstrip("/"))
+                if strangers:
+                    raise StoreError(f"{root} holds other things ({', '.join(strangers[:3])}); name an empty folder")
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _kind_of(error, writing=True)(
+                f"cannot make {root}: {error.strerror}; name a folder you may write"
+            ) from error
 
     def get(self, key: str, most: int) -> bytes | None:
         """Return a file's bytes, or None if there is none.
@@ -45,7 +71,19 @@ class FolderBackend:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise StoreError(f"cannot read {path}: {error.strerror}; check the folder and its permissions") from error
+            raise _kind_of(error)(
+                f"cannot read {path}: {error.strerror}; check the folder and its permissions"
+            ) from error
+
+    def size(self, key: str) -> int | None:
+        """Return a file's size in bytes, or None if there is none."""
+        path = self._path(key)
+        try:
+            return path.lstat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise _kind_of(error)(f"cannot look at {path}: {error.strerror}; check the folder") from error
 
     def put(self, key: str, data: bytes) -> None:
         """Write a file, replacing one of that name in one step.
@@ -113,7 +151,7 @@ class FolderBackend:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                raise StoreError(f"cannot list {self._root / folder}: {error.strerror}; check it") from error
+                raise _kind_of(error)(f"cannot list {self._root / folder}: {error.strerror}; check it") from error
 
     def _path(self, key: str) -> Path:
         parts = key.split("/")
@@ -143,10 +181,17 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(
+        raise _kind_of(error, writing=True)(
             f"cannot write {path}: {error.strerror}; the store needs a writable folder with free space "
             "on a file system with hard links"
         ) from error
+
+
+def _kind_of(error: OSError, *, writing: bool = False) -> type[StoreError]:
+    """Return the error that says whether the folder is away, or takes no writes, or is just not as it should be."""
+    if error.errno in _AWAY:
+        return StoreUnavailableError
+    return StoreReadOnlyError if writing and error.errno in _NO_WRITES else StoreError
 
 
 def _open_at_once(path: str, flags: int) -> int:

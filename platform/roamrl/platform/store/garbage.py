@@ -20,6 +20,7 @@ from roamrl.platform.store.layout import (
     id_of_tombstone,
 )
 from roamrl.platform.store.limits import Limits
+from roamrl.platform.store.requests import for_each
 
 DAY_S = 86_400.0
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -117,10 +118,13 @@ class Collector:
 
         Taken from the entries' own bytes, so that no index, and no entry that this version cannot read, loses a blob.
         """
-        for key in self._backend.list(ENTRIES):
-            if key not in self._digests_of and id_of_entry(key) not in self._retracted:
-                data = self._read(key) or b""
-                self._digests_of[key] = frozenset(match.decode() for match in _DIGESTS.findall(data))
+        fresh = [
+            key
+            for key in self._backend.list(ENTRIES)
+            if key not in self._digests_of and id_of_entry(key) not in self._retracted
+        ]
+        for key, data in zip(fresh, for_each(self._backend, self._read, fresh), strict=True):
+            self._digests_of[key] = frozenset(match.decode() for match in _DIGESTS.findall(data or b""))
         return {digest for digests in self._digests_of.values() for digest in digests}
 
     def _superseded(self) -> list[str]:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from roamrl.platform.store.backend import Backend
 from roamrl.platform.store.entry import Entry
-from roamrl.platform.store.errors import StoreError
+from roamrl.platform.store.errors import StoreError, StoreUnavailableError
 from roamrl.platform.store.layout import INDEX
 from roamrl.platform.store.limits import Limits
 
@@ -127,7 +127,11 @@ class Snapshot:
 
 
 def read_newest(backend: Backend, limits: Limits, loaded: Snapshot | None) -> tuple[Snapshot | None, list[StoreError]]:
-    """Read the newest readable snapshot, or keep the loaded one if that is it; say which were not readable."""
+    """Read the newest readable snapshot, or keep the loaded one if that is it; say which were not readable.
+
+    Raises:
+        StoreUnavailableError: If the store does not answer.
+    """
     written = backend.modified(INDEX)
     problems: list[StoreError] = []
     for key in sorted(written, key=lambda key: (written[key], key), reverse=True):
@@ -137,6 +141,8 @@ def read_newest(backend: Backend, limits: Limits, loaded: Snapshot | None) -> tu
             data = backend.get(key, limits.index_bytes)
             if data is not None:
                 return Snapshot(key, data), problems
+        except StoreUnavailableError:
+            raise
         except StoreError as error:
             problems.append(error)
     return None, problems

@@ -12,12 +12,14 @@ ENTRIES = "entries/"
 BLOBS = "blobs/"
 TAGS = "tags/"
 TOMBSTONES = "tombstones/"
+SIGNATURES = "signatures/"
 INDEX = "index/"
 TEMPORARY = "tmp/"
 TRASH = "trash/"
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _ENTRY_KEY = re.compile(r"entries/(\d{8})/([0-9a-f]{64})\.json")
+_SIGNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _PREFIX = re.compile(r"[0-9a-f]{4,64}")
 
@@ -76,3 +78,14 @@ def id_of_tombstone(key: str) -> str | None:
     """Return the id in a retraction's key, or None if the key is no retraction's."""
     name = key.removeprefix(TOMBSTONES).removesuffix(".json")
     return name if _DIGEST.fullmatch(name) and key == tombstone_key(name) else None
+
+
+def signature_key(entry_id: str, key_id: str) -> str:
+    """Return the key of an entry's signature by a key.
+
+    Raises:
+        StoreError: If the key's id cannot be a file's name.
+    """
+    if not _SIGNER.fullmatch(key_id):
+        raise StoreError(f"{key_id[:80]!r} is no key's id; an id has up to 128 letters, digits, '.', '_' and '-'")
+    return f"{SIGNATURES}{check_id(entry_id)}/{key_id}.json"

@@ -7,12 +7,12 @@ import socket
 from datetime import UTC, datetime
 
 from roamrl.platform.store.backend import Backend
+from roamrl.platform.store.cache import check_blob
 from roamrl.platform.store.entry import Entry, decode_entry, encode_entry, manifest_id
 from roamrl.platform.store.errors import StoreError
 from roamrl.platform.store.layout import blob_key, entry_key, tombstone_key
 from roamrl.platform.store.limits import Limits
 from roamrl.platform.store.manifest import Blob, Envelope, Manifest
-from roamrl.platform.store.tensors import is_blob
 
 _ATTEMPTS = 3
 
@@ -36,14 +36,27 @@ def publish_entry(backend: Backend, limits: Limits, manifest: Manifest, blob: by
     decode_entry(document, entry_id, limits)
     if backend.get(tombstone_key(entry_id), limits.manifest_bytes) is not None:
         raise StoreError(f"expert {entry_id[:12]} was retracted and stays so; publish a policy that differs from it")
-    _put_blob(backend, limits, manifest.blob, blob)
-    key = entry_key(entry_id, now)
+    visible = put_entry(backend, limits, entry_key(entry_id, now), document, manifest.blob, blob)
+    return decode_entry(visible, entry_id, limits)
+
+
+def put_entry(backend: Backend, limits: Limits, key: str, document: bytes, blob: Blob, data: bytes) -> bytes:
+    """Put a blob, check it, put the entry's file, check both: what every writer of entries does, in this order.
+
+    Returns:
+        The entry's file as a reader sees it: the first writer's, where it was there already.
+
+    Raises:
+        StoreError: If the store does not keep what it is given.
+    """
+    check_blob(data, blob)
+    _put_blob(backend, limits, blob, data)
     backend.put_if_absent(key, document)
     visible = backend.get(key, limits.manifest_bytes)
     if visible is None:
         raise StoreError(f"{backend.location} lost {key} right after it was written; check the storage")
-    _put_blob(backend, limits, manifest.blob, blob, anew=False)
-    return decode_entry(visible, entry_id, limits)
+    _put_blob(backend, limits, blob, data, anew=False)
+    return visible
 
 
 def stamp(publisher: str | None, now: datetime | None = None) -> Envelope:
@@ -59,7 +72,7 @@ def _put_blob(backend: Backend, limits: Limits, blob: Blob, data: bytes, *, anew
         if anew or attempt > 0:
             backend.put(key, data)
         stored = backend.get(key, limits.blob_bytes + limits.manifest_bytes)
-        if stored is not None and is_blob(stored, blob):
+        if stored == data:
             return
     raise StoreError(f"{backend.location} does not keep {key}: it reads back changed or not at all; check the storage")
 

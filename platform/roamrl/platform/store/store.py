@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,21 +15,26 @@ from roamrl.algorithms.bundle import PolicyBundle
 from roamrl.envs.canonical import canonical_json
 from roamrl.platform.store.backend import Backend
 from roamrl.platform.store.bundle import encode_bundle
+from roamrl.platform.store.cache import BlobCache
 from roamrl.platform.store.catalogue import Catalogue, Problem
 from roamrl.platform.store.entry import Entry
-from roamrl.platform.store.errors import StoreError
+from roamrl.platform.store.errors import StoreError, StoreReadOnlyError, StoreUnavailableError
 from roamrl.platform.store.expert import Expert
-from roamrl.platform.store.folder import FolderBackend
+from roamrl.platform.store.format import check_store, make_store
 from roamrl.platform.store.garbage import DAY_S, Collector, GarbageReport
-from roamrl.platform.store.layout import FORMAT_KEY, check_id, is_id_prefix, tombstone_key
-from roamrl.platform.store.limits import Limits, read_json
+from roamrl.platform.store.layout import check_id, check_tag, is_id_prefix, tombstone_key
+from roamrl.platform.store.limits import Limits
+from roamrl.platform.store.location import backend_at
 from roamrl.platform.store.manifest import ManifestFields, build_record
+from roamrl.platform.store.probe import ProbeResult, probe
 from roamrl.platform.store.publish import publish_entry, stamp
 from roamrl.platform.store.query import Condition, Query, nearest_rows
+from roamrl.platform.store.spool import Spool
 from roamrl.platform.store.tags import move_tag, read_tag, tag_names
+from roamrl.platform.store.transfer import TransferReport, copy_entries
 from roamrl.platform.store.verify import VerifyReport, verify_store
 
-_FORMAT = {"format": "roamrl-store", "version": 1}
+_log = logging.getLogger(__name__)
 
 
 class Neighbour(NamedTuple):
@@ -43,58 +48,64 @@ class ExpertStore:
     """Published policies, found by id, by tag, by query and by nearest context.
 
     Reading: :meth:`get`, :meth:`ls`, :meth:`find`, :meth:`nearest`, :meth:`tags`. What they see is the store as of
-    the first question or the last :meth:`refresh`, and what was published through this object.
-    Writing: :meth:`publish`, :meth:`tag`, :meth:`retract`. Nothing is ever changed in place.
-    Upkeep: :meth:`verify`, :meth:`compact`, :meth:`gc`.
+    the first question or the last :meth:`refresh`, and what was published through this object; a store that is away
+    meanwhile is answered for from that, and from the node's cache of weights.
+    Writing: :meth:`publish`, :meth:`tag`, :meth:`retract`, :meth:`copy_to`. Nothing is ever changed in place.
+    Upkeep: :meth:`probe`, :meth:`verify`, :meth:`compact`, :meth:`gc`.
+
+    Attributes:
+        spool: Where entries wait while the store takes no writes; None where that is an error.
     """
 
-    def __init__(self, backend: Backend, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        limits: Limits | None = None,
+        cache: BlobCache | None = None,
+        spool: Spool | None = None,
+    ) -> None:
         self._backend = backend
         self._limits = limits or Limits()
+        self._cache = cache
+        self.spool = spool
         self._catalogue = Catalogue(backend, self._limits)
         self._outdated = True
+        self._read_once = False
+        self._probed: ProbeResult | None = None
 
     @classmethod
-    def open(cls, where: str | Path, limits: Limits | None = None) -> ExpertStore:
+    def open(cls, where: str | Path, limits: Limits | None = None, *, spooling: bool = False) -> ExpertStore:
         """Open a store.
 
         Args:
-            where: A folder, as a path or ``file://`` URL.
+            where: A folder, as a path or ``file://`` URL, or ``s3://bucket/prefix``.
             limits: Bounds on what is read and published.
+            spooling: Keep on this node what is published while the store takes no writes (:class:`Spool`).
 
         Raises:
             StoreError: If there is no store, or it is of another version.
         """
-        folder = _folder(where)
-        store = cls(FolderBackend(folder), limits)
-        data = store._backend.get(FORMAT_KEY, store._limits.manifest_bytes)
-        if data is None:
-            raise StoreError(f"there is no expert store in {folder}; make one with `roamrl store init {folder}`")
-        found = read_json(data, f"{folder / FORMAT_KEY}", store._limits)
-        if found != _FORMAT:
-            raise StoreError(f"{folder} is a store of format {found}; this version reads {_FORMAT}; use one that fits")
+        store = cls._at(where, limits, spooling)
+        check_store(store._backend, store._limits)
         return store
 
     @classmethod
-    def init(cls, where: str | Path, limits: Limits | None = None) -> ExpertStore:
-        """Make a store in a new or empty folder, or open the one that is there.
+    def init(cls, where: str | Path, limits: Limits | None = None, *, spooling: bool = False) -> ExpertStore:
+        """Make a store in a new or empty folder or prefix, or open the one that is there (as :meth:`open`).
 
         Raises:
-            StoreError: If the folder holds something else, or cannot be written.
+            StoreError: If the place holds something else, or cannot be written.
         """
-        folder = _folder(where)
-        if folder.exists() and not folder.is_dir():
-            raise StoreError(f"{folder} is a file; name a folder for the store")
-        if folder.exists() and not (folder / FORMAT_KEY).exists():
-            strangers = sorted(path.name for path in folder.iterdir() if path.name != "tmp")
-            if strangers:
-                raise StoreError(f"{folder} holds other things ({', '.join(strangers[:3])}); name an empty folder")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(f"cannot make {folder}: {error.strerror}; name a folder you may write") from error
-        FolderBackend(folder).put_if_absent(FORMAT_KEY, canonical_json(_FORMAT))
-        return cls.open(folder, limits)
+        store = cls._at(where, limits, spooling)
+        make_store(store._backend)
+        check_store(store._backend, store._limits)
+        return store
+
+    @classmethod
+    def _at(cls, where: str | Path, limits: Limits | None, spooling: bool) -> ExpertStore:
+        backend = backend_at(where)
+        cache = BlobCache.of_node() if backend.remote else None
+        return cls(backend, limits, cache, Spool.of(backend.location) if spooling else None)
 
     @property
     def location(self) -> str:
@@ -111,6 +122,8 @@ class ExpertStore:
     ) -> str:
         """Publish a policy; the same policy with the same manifest twice is one entry.
 
+        With a spool, an entry that the store does not take now waits there, and is found by its id all the same.
+
         Args:
             bundle: The policy.
             manifest: What is to be said of it; module, tensors and blob are added from the bundle.
@@ -125,7 +138,10 @@ class ExpertStore:
         if not isinstance(manifest, ManifestFields):
             manifest = build_record(ManifestFields, manifest, "manifest")
         complete, blob = encode_bundle(bundle, manifest, self._limits)
-        entry = publish_entry(self._backend, self._limits, complete, blob, publisher)
+        if self.spool is None:
+            entry = publish_entry(self._backend, self._limits, complete, blob, publisher)
+        else:
+            entry = self.spool.publish(self._backend, self._limits, complete, blob, publisher)
         self._outdated = True
         return entry.id
 
@@ -135,7 +151,10 @@ class ExpertStore:
         Raises:
             StoreError: If there is none, several begin so, or it was retracted.
         """
-        return Expert(self._backend, self._limits, self.entry(reference))
+        waiting = self._waiting(reference)
+        if waiting is not None and self.spool is not None:
+            return Expert(self.spool.backend, self._limits, waiting)
+        return Expert(self._backend, self._limits, self._entry_here(reference), self._cache)
 
     def entry(self, reference: str) -> Entry:
         """Return an entry by id, by the beginning of an id or by tag; one that is not known yet is looked for.
@@ -143,6 +162,15 @@ class ExpertStore:
         Raises:
             StoreError: As :meth:`get`.
         """
+        return self._waiting(reference) or self._entry_here(reference)
+
+    def _waiting(self, reference: str) -> Entry | None:
+        """Return the entry that waits in the spool under an id, if there is one."""
+        if self.spool is None or not is_id_prefix(reference):
+            return None
+        return self.spool.entry(reference, self._limits)
+
+    def _entry_here(self, reference: str) -> Entry:
         start = reference if is_id_prefix(reference) else read_tag(self._backend, reference, self._limits)
         if start is None:
             known = ", ".join(tag_names(self._backend)) or "none"
@@ -217,17 +245,25 @@ class ExpertStore:
         return [Neighbour(entry, distance) for entry, (_, distance) in zip(entries, found, strict=True)]
 
     def refresh(self) -> None:
-        """See what others published, retracted and compacted since."""
+        """See what others published, retracted and compacted since.
+
+        Raises:
+            StoreUnavailableError: If the store does not answer; what was known before is known on.
+        """
         self._catalogue.refresh()
         self._outdated = False
+        self._read_once = True
 
     def tag(self, name: str, reference: str) -> None:
         """Let a name stand for an expert from now on.
 
         Raises:
-            StoreError: If the name cannot be a tag, or there is no such expert.
+            StoreError: If the name cannot be a tag, there is no such expert, or the storage cannot keep tags
+                (:meth:`probe`).
         """
-        move_tag(self._backend, name, self.entry(reference).id, stamp(None))
+        check_tag(name)
+        self._check_tags()
+        move_tag(self._backend, name, self._entry_here(reference).id, stamp(None))
 
     def tags(self) -> dict[str, str]:
         """Return the id each tag names."""
@@ -240,10 +276,43 @@ class ExpertStore:
         Raises:
             StoreError: If there is no such expert.
         """
-        entry_id = check_id(self.entry(reference).id)
+        entry_id = check_id(self._entry_here(reference).id)
         envelope = stamp(None, datetime.now(UTC)).model_dump(mode="json")
         self._backend.put_if_absent(tombstone_key(entry_id), canonical_json({"envelope": envelope, "reason": reason}))
         self._outdated = True
+
+    def copy_to(self, target: ExpertStore, references: Sequence[str] = ()) -> TransferReport:
+        """Copy experts, their weights and signatures to another store; what is there already is left alone.
+
+        Args:
+            target: Where they go.
+            references: Which, as :meth:`get` takes them; all that are not retracted if none are given.
+
+        Raises:
+            StoreError: If one is unknown or was changed, or the target does not take it.
+        """
+        ids = [self._entry_here(reference).id for reference in references]
+        self.refresh()
+        catalogue = self._catalogue
+        chosen = ids or [entry_id for entry_id in catalogue.keys if entry_id not in catalogue.retracted]
+        keys = {entry_id: catalogue.keys[entry_id] for entry_id in chosen}
+        report = copy_entries(self._backend, target._backend, self._limits, keys)
+        target._outdated = True
+        return report
+
+    def deliver(self) -> TransferReport:
+        """Bring what waits in the spool to the store.
+
+        Raises:
+            StoreError: If the store does not take it; what it took is there, and all of it still waits.
+        """
+        self._outdated = True
+        return self.spool.empty_into(self._backend, self._limits) if self.spool is not None else TransferReport()
+
+    def probe(self) -> ProbeResult:
+        """Find out what the storage can do, by doing it."""
+        self._probed = probe(self._backend)
+        return self._probed
 
     def compact(self) -> str | None:
         """Write an index snapshot of all entries, so that readers open one file; return its key, None if empty."""
@@ -268,24 +337,29 @@ class ExpertStore:
         return Collector(self._backend, self._limits, grace_s).run()
 
     def _known(self) -> Catalogue:
+        """Return the catalogue, read anew if it is outdated and the store answers."""
         if self._outdated:
-            self.refresh()
+            try:
+                self.refresh()
+            except StoreUnavailableError as error:
+                if not self._read_once:
+                    raise
+                self._outdated = False
+                _log.warning("%s; what was known of it before is used", error)
         return self._catalogue
+
+    def _check_tags(self) -> None:
+        found = self._probed or self.probe()
+        if not found.writable:
+            raise StoreReadOnlyError(found.reason)
+        if not found.tags:
+            raise StoreError(
+                f"{self.location} cannot keep tags: its endpoint ignores If-None-Match, so that of two who move a tag "
+                "at once one move would be lost; name experts by id, or use an endpoint with conditional writes"
+            )
 
     def __repr__(self) -> str:
         return f"ExpertStore({self.location!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (ExpertStore, (self._backend, self._limits))
-
-
-def _folder(where: str | Path) -> Path:
-    text = str(where)
-    if not text or "\0" in text:
-        raise StoreError(f"{text!r} is no place for a store; give a folder")
-    if "://" not in text:
-        return Path(text).expanduser().absolute()
-    url = urlsplit(text)
-    if url.scheme != "file" or url.netloc not in ("", "localhost") or not url.path.startswith("/"):
-        raise StoreError(f"{text!r} is no place for a store; give a folder, as a path or file:///absolute/path")
-    return Path(unquote(url.path))
+        return (ExpertStore, (self._backend, self._limits, self._cache, self.spool))

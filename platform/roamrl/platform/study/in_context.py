@@ -17,7 +17,6 @@ import ray
 import torch
 from numpy.typing import NDArray
 
-from roamrl.algorithms.bundle import PolicyBundle
 from roamrl.envs.canonical import content_hash
 from roamrl.envs.episodes import Episodes
 from roamrl.envs.family import get_family
@@ -25,6 +24,7 @@ from roamrl.envs.radio.trace_library import open_traces
 from roamrl.envs.task import Task
 from roamrl.platform.evaluation.in_context import InContext, evaluate_in_context
 from roamrl.platform.evaluation.seeds import seed_apart
+from roamrl.platform.store.handover import HandedOver, Handover
 from roamrl.platform.study.carry_out import as_completed, steps_behind
 from roamrl.platform.study.folder import Failure, failure_reason
 from roamrl.platform.study.learners import arm_strategy
@@ -119,6 +119,7 @@ def adapt_in_context(state: RunState) -> None:
     state.progress.stage("in-context")
     finished = state.folder.finished()
     waiting: dict[Any, Trials] = {}
+    handover = Handover()
     for each in trials:
         if each.key in finished:
             continue
@@ -126,11 +127,11 @@ def adapt_in_context(state: RunState) -> None:
             state.failures.append(Failure(each.label, "in-context", "its policy was not trained"))
             continue
         expert_id = finished[each.origin.unit]["experts"][each.origin.member]
-        bundle = state.store.get(expert_id).bundle()
+        expert = handover.give(state.store.get(expert_id))
         tasks = [arm_task(state.study, each.arm, named.task) for named in each.targets]
         state.progress.unit_started(each.key, each.label)
         reference = play_remotely.remote(
-            bundle,
+            expert,
             tasks,
             each.points,
             episodes=state.study.evaluation.episodes,
@@ -148,7 +149,7 @@ def adapt_in_context(state: RunState) -> None:
 
 
 def play_trials(
-    bundle: PolicyBundle,
+    expert: HandedOver,
     tasks: Sequence[Task],
     points: Sequence[int],
     *,
@@ -164,7 +165,7 @@ def play_trials(
         open_traces(traces)
     wall, cpu = time.perf_counter(), time.process_time()
     found = evaluate_in_context(
-        [bundle] * len(tasks), tasks, points, episodes=episodes, seed=seed, greedy=greedy, warm_up=warm_up
+        [expert.bundle()] * len(tasks), tasks, points, episodes=episodes, seed=seed, greedy=greedy, warm_up=warm_up
     )
     return PlayedTrials(found, time.perf_counter() - wall, time.process_time() - cpu)
 

@@ -68,7 +68,7 @@ def run_study(
         out: The run's folder; None for ``runs/<study>``.
         address: Ray cluster to use; None starts Ray on this machine.
         fresh: Forget an earlier run in the same folder.
-        store: Folder of the expert store; None for ``store``.
+        store: The expert store, a folder or URL; None for ``store``.
         progress: Told of the run's course.
 
     Raises:
@@ -107,7 +107,7 @@ def recorded_run(
     folder.write_study(study, traces)
     if folder.traces_file.exists():
         open_traces(folder.traces_file)
-    experts = ExpertStore.init(store or str(default_store()))
+    experts = ExpertStore.init(store or str(default_store()), spooling=True)
     with _timed(folder, study), ray_session(address):
         yield RunState(study, folder, experts, progress, splits)
 

@@ -86,7 +86,7 @@ def train_one(
         out: The run's folder; None for ``runs/<study>``.
         address: Ray cluster to use; None starts Ray on this machine.
         fresh: Forget an earlier run in the same folder.
-        store: Folder of the expert store.
+        store: The expert store, a folder or URL.
         progress: Told of the run's course.
     """
     with recorded_run(study, out, address, fresh, store, progress or NoProgress()) as state:

@@ -52,6 +52,7 @@ class RunTruth:
     curves: bool = True
     val_tasks: int = 4
     seed: int = 1
+    score_error: dict[str, float] = field(default_factory=dict)
 
 
 def default_truth(**changes: Any) -> RunTruth:
@@ -85,6 +86,8 @@ def write_run(folder: Path, truth: RunTruth) -> Path:
                     rows += _adaptation(name, arm, split, task, seed, tuning, offset, truth)
                     if truth.curves and tuning != "per-n":
                         curves += _training(name, arm, split, task, seed, tuning, offset, truth, rng)
+    for row in rows:
+        row["score_error"] = truth.score_error.get(row["split"])
     pq.write_table(pa.Table.from_pylist(rows, schema=RESULTS), folder / "results.parquet")
     pq.write_table(pa.Table.from_pylist(curves, schema=CURVES), folder / "curves.parquet")
     study = {
@@ -281,7 +284,7 @@ RESULTS = pa.schema(
         ("eval_episodes", WHOLE),
         *((name, REAL) for name in ("wall_s", "cpu_s")),
         *((name, TEXT) for name in ("expert_id", "commit")),
-        ("peak_memory_mb", REAL),
+        *((name, REAL) for name in ("peak_memory_mb", "score_error")),
     ]
 )
 CURVES = pa.schema(

@@ -98,6 +98,12 @@ def test_an_arm_above_the_oracle_is_an_alarm(make_run: MakeRun, arm_truth: Any) 
     assert "scratch scored above the oracle on 2 tasks" in warnings(make_run(arms=arms, splits={"similar": 2}, seeds=2))
 
 
+def test_scores_that_hang_on_the_episodes_drawn_are_told(make_run: MakeRun) -> None:
+    text = warnings(make_run(curves=False, score_error={"similar": 0.004, "different": 0.17}))
+    assert "standard error from its evaluation episodes alone is above 0.02 on different 0.17 (median" in text
+    assert "similar" not in text
+
+
 def test_what_a_publishable_table_lacks_is_named(make_run: MakeRun, arm_truth: Any) -> None:
     arms = {"scratch": arm_truth("scratch", {"similar": (0.0, 0.5)})}
     text = warnings(make_run(arms=arms, splits={"similar": 2}, seeds=3, specialist=None))

@@ -53,6 +53,22 @@ class ReferenceReturns:
         trivial, oracle = self.mean("trivial", count), self.mean("oracle", count)
         return (returns - trivial) / (oracle - trivial)
 
+    def score_error(self, returns: NDArray[np.float64]) -> float:
+        """Standard error that the score of returns [E'] has from its episodes alone; NaN where there is no oracle.
+
+        The references played the same episodes, so that what is common to all three falls out: with s the score, that
+        of the mean over episodes of (r - t) - s (o - t), over the mean gap o - t (the delta method of a ratio).
+        """
+        count = len(returns)
+        if not self.normalises or count < 2:
+            return float("nan")
+        above, gap = returns - self.returns["trivial"][:count], self._gaps(count)
+        left = above - self.score(returns) * gap
+        return float(left.std(ddof=1) / (np.sqrt(count) * abs(gap.mean())))
+
+    def _gaps(self, count: int) -> NDArray[np.float64]:
+        return self.returns["oracle"][:count] - self.returns["trivial"][:count]
+
     @property
     def normalises(self) -> bool:
         """Whether there is an oracle to score by."""

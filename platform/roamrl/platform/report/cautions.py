@@ -15,6 +15,7 @@ from roamrl.platform.study.schema import CLASSICAL_TUNED
 PUBLISHED_SEEDS = 10
 REQUIRED_REFERENCES = ("trivial", "classical", "oracle")
 ORACLE_SLACK = 0.02
+MOST_SCORE_ERROR = 0.02
 
 
 def cautions(run: RunData, views: Sequence[TargetView]) -> list[str]:
@@ -26,6 +27,7 @@ def cautions(run: RunData, views: Sequence[TargetView]) -> list[str]:
         *_no_oracle(run),
         *_missing_targets(run),
         *_few_runs(run, views),
+        *_few_episodes(run),
         *_left_out(run),
     ]
 
@@ -125,6 +127,23 @@ def _few_runs(run: RunData, views: Sequence[TargetView]) -> list[str]:
             each = ", ".join(f"{name} {number}" for name, number in counts.items())
             lines.append(f"Unequal numbers of runs on {view.split}: {each}.")
     return list(dict.fromkeys(lines))
+
+
+def _few_episodes(run: RunData) -> list[str]:
+    """Name targets whose scores hang on the evaluation episodes that happened to be drawn."""
+    errors: dict[str, list[float]] = {}
+    for row in run.rows:
+        if row.stage == "adapt" and np.isfinite(row.score_error):
+            errors.setdefault(row.split, []).append(row.score_error)
+    median = {split: float(np.median(values)) for split, values in errors.items()}
+    rough = [f"{split} {error:.2g}" for split, error in median.items() if error > MOST_SCORE_ERROR]
+    if not rough:
+        return []
+    return [
+        f"A score's standard error from its evaluation episodes alone is above {MOST_SCORE_ERROR} on {listed(rough)} "
+        "(median over evaluations). All arms meet the same episodes, so that intervals over runs do not show it: "
+        "levels are rough, differences between arms less so. Raise evaluation.episodes."
+    ]
 
 
 def _left_out(run: RunData) -> list[str]:

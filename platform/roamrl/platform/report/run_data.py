@@ -32,7 +32,7 @@ RESULT_COLUMNS = (
     *("source_ids", "env_steps", "pretrain_env_steps", "episodes", "return_mean", "return_trivial", "return_oracle"),
     *("score", "violation_rate", "violation_adapting", "eval_episodes", "wall_s", "cpu_s", "expert_id"),
 )
-LATER_COLUMNS = ("peak_memory_mb",)
+LATER_COLUMNS = ("peak_memory_mb", "score_error")
 """Columns that runs of earlier versions lack; they are NaN there."""
 
 SOURCE_STAGES = ("pretrain", "zero-shot", "probe")
@@ -69,6 +69,7 @@ class Row:
     cpu_s: float
     expert_id: str | None
     peak_memory_mb: float
+    score_error: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -250,6 +251,7 @@ def _row(record: dict[str, Any]) -> Row:
         cpu_s=_number(record["cpu_s"]),
         expert_id=str(record["expert_id"]) if record["expert_id"] else None,
         peak_memory_mb=_number(record.get("peak_memory_mb")),
+        score_error=_number(record.get("score_error")),
     )
 
 

@@ -236,6 +236,7 @@ def result_row(target: Target, reference: ReferenceReturns, search: Search, foun
         return_trivial=reference.mean("trivial", episodes),
         return_oracle=reference.mean("oracle", episodes),
         score=reference.score(found.returns),
+        score_error=reference.score_error(found.returns),
         violation_rate=found.violation_rate,
         violation_adapting=_violation_adapting(search.point, found),
         eval_episodes=episodes,

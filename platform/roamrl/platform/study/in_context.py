@@ -218,6 +218,7 @@ def _row(
         return_trivial=reference.mean("trivial", len(returns)),
         return_oracle=reference.mean("oracle", len(returns)),
         score=reference.score(returns),
+        score_error=reference.score_error(returns),
         violation_rate=_rate(scored, place),
         violation_adapting=_mean_rate(played.found.warm_up[:point], place),
         eval_episodes=len(returns),

@@ -44,6 +44,7 @@ RESULTS = pa.schema(
         ("expert_id", pa.string()),
         ("commit", pa.string()),
         ("peak_memory_mb", pa.float64()),
+        ("score_error", pa.float64()),
     ]
 )
 """Columns of ``results.parquet``.
@@ -59,7 +60,9 @@ and ``env_steps`` are target episodes and steps so far, those of probes included
 of what those were made of: a pool that was looked at to choose them is not in it. ``violation_adapting`` is the mean
 violation rate of the target episodes. ``wall_s`` and ``cpu_s`` are a member's equal share of its trial's time,
 ``peak_memory_mb`` (10^6 bytes) is the whole trial's: the most resident memory of its process, whose members share it;
-null where nothing was trained or it is not known.
+null where nothing was trained or it is not known. ``score_error`` is the standard error that the score has from its
+evaluation episodes alone: all arms meet the same ones, so that intervals over runs do not show it; null where it is not
+known.
 """
 
 CURVES = pa.schema(
@@ -137,6 +140,7 @@ class Result:
     expert_id: str | None
     commit: str
     peak_memory_mb: float | None = None
+    score_error: float | None = None
 
 
 @dataclass(frozen=True)

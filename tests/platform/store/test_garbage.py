@@ -1,72 +1,20 @@
-"""Collections: what they remove, what they keep, and who may run beside them."""
+"""Collections: what they remove and what they keep."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from roamrl.platform.store import ExpertStore, StoreError
-from roamrl.platform.store.bundle import encode_bundle
 from roamrl.platform.store.folder import FolderBackend
-from roamrl.platform.store.garbage import DAY_S, Collector
+from roamrl.platform.store.garbage import DAY_S
 from roamrl.platform.store.layout import blob_key
-from roamrl.platform.store.limits import Limits
-from roamrl.platform.store.publish import publish_entry
 
-LIMITS = Limits()
 LONG_AGO = 1_000_000.0
-
-
-class Interrupted(FolderBackend):
-    """A folder on which something happens just before one of its calls."""
-
-    def __init__(self, root: Path, at: int, event: Callable[[], None]) -> None:
-        super().__init__(root)
-        self.calls = 0
-        self._at = at
-        self._event = event
-
-    def _count(self) -> None:
-        self.calls += 1
-        if self.calls == self._at:
-            self._event()
-
-    def get(self, key, most):
-        self._count()
-        return super().get(key, most)
-
-    def put(self, key, data):
-        self._count()
-        return super().put(key, data)
-
-    def put_if_absent(self, key, data):
-        self._count()
-        return super().put_if_absent(key, data)
-
-    def delete(self, key):
-        self._count()
-        return super().delete(key)
-
-    def list(self, prefix):
-        self._count()
-        return super().list(prefix)
-
-    def modified(self, prefix):
-        self._count()
-        return super().modified(prefix)
-
-
-class Killed(Exception):
-    """Stands for SIGKILL: what runs stops where it is."""
-
-
-def kill() -> None:
-    raise Killed
 
 
 def plant_blob(store: ExpertStore, content: bytes, *, old: bool) -> Path:
@@ -166,74 +114,3 @@ def test_superseded_snapshots_go_and_the_newest_stays(store, make_bundle, make_f
 def test_a_grace_period_that_makes_no_sense_is_refused(store, grace):
     with pytest.raises(StoreError, match="grace period"):
         store.gc(grace)
-
-
-def calls_of(action: Callable[[FolderBackend], object], root: Path) -> int:
-    backend = Interrupted(root, -1, kill)
-    action(backend)
-    return backend.calls
-
-
-def test_a_collection_at_any_moment_of_a_publication_costs_nothing(tmp_path, make_bundle, make_fields):
-    manifest, blob = encode_bundle(make_bundle(), make_fields(), LIMITS)
-
-    def publish(backend: FolderBackend) -> None:
-        publish_entry(backend, LIMITS, manifest, blob, "tester")
-
-    count = calls_of(publish, Path(ExpertStore.init(tmp_path / "counted").location))
-    for at in range(1, count + 1):
-        store = ExpertStore.init(tmp_path / f"store{at}")
-        plant_blob(store, blob, old=True)
-
-        def collect(store: ExpertStore = store) -> None:
-            age_all(store, "blobs")
-            store.gc()
-
-        publish(Interrupted(Path(store.location), at, collect))
-        report = ExpertStore.open(store.location).verify()
-        assert report.ok and report.blobs == 1, at
-
-
-def test_a_publication_at_any_moment_of_a_collection_costs_nothing(tmp_path, make_bundle, make_fields):
-    manifest, blob = encode_bundle(make_bundle(), make_fields(), LIMITS)
-    at, reached = 0, True
-    while reached:
-        at += 1
-        store = ExpertStore.init(tmp_path / f"store{at}")
-        plant_blob(store, blob, old=True)
-        folder = FolderBackend(Path(store.location))
-        backend = Interrupted(
-            Path(store.location), at, lambda folder=folder: publish_entry(folder, LIMITS, manifest, blob, "tester")
-        )
-        Collector(backend, LIMITS, DAY_S).run()
-        reached = backend.calls >= at
-        if reached:
-            report = ExpertStore.open(store.location).verify()
-            assert report.ok and report.blobs == 1, at
-    assert at > 10
-
-
-def test_a_collector_killed_at_any_moment_loses_nothing_that_is_referred_to(tmp_path, make_bundle, make_fields):
-    manifest, blob = encode_bundle(make_bundle(), make_fields(), LIMITS)
-    at, killed, restored = 0, True, 0
-    while killed:
-        at += 1
-        store = ExpertStore.init(tmp_path / f"store{at}")
-        orphan = plant_blob(store, blob, old=True)
-        root = Path(store.location)
-        try:
-            Collector(Interrupted(root, at, kill), LIMITS, DAY_S).run()
-            killed = False
-        except Killed:
-            trashed = list((root / "trash").glob("*"))
-            entry = publish_entry(FolderBackend(root), LIMITS, manifest, blob, "tester")
-            orphan.unlink()  # as if the collector had taken it after the publisher's last look
-            if trashed:
-                assert store.gc().restored == 1, at
-                restored += 1
-                store.refresh()
-                assert store.get(entry.id).bundle().spec.kind == "mlp"
-                age_all(store, "trash")
-                store.gc()
-                assert not list((root / "trash").iterdir()) and store.verify().ok
-    assert at > 10 and restored >= 3

@@ -213,3 +213,26 @@ def test_stores_and_experts_travel_between_processes(store, make_bundle, make_fi
     assert far.entry == expert.entry and "_stacked" not in far.__dict__
     np.testing.assert_array_equal(far.act(obs), action)
     assert [entry.id for entry in pickle.loads(pickle.dumps(store)).ls()] == [expert.id]
+
+
+def test_publishing_again_mends_a_damaged_entry_and_leaves_a_sound_one(store, make_bundle, make_fields):
+    entry_id = store.publish(make_bundle(), make_fields(), publisher="one")
+    (path,) = files(store, "entries")
+    sound = path.read_bytes()
+    for damaged in (sound[:-40], sound + b"}", b""):
+        path.write_bytes(damaged)
+        assert store.publish(make_bundle(), make_fields(), publisher="two") == entry_id
+        assert store.verify().ok and store.get(entry_id).entry.envelope.publisher == "two"
+    path.write_bytes(sound)
+    store.publish(make_bundle(), make_fields(), publisher="two")
+    assert path.read_bytes() == sound
+
+
+def test_an_entry_is_not_written_over_where_creation_ignores_conditions(store, make_bundle, make_fields):
+    backend = store._backend
+    store.publish(make_bundle(), make_fields(), publisher="one")
+    (path,) = files(store, "entries")
+    sound = path.read_bytes()
+    backend.put_if_absent = lambda key, data: backend.put(key, data) or True
+    store.publish(make_bundle(), make_fields(), publisher="two")
+    assert path.read_bytes() == sound

@@ -1,0 +1,23 @@
+"""Many requests to a backend: one after the other on a folder, several at once over a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from roamrl.platform.store.backend import Backend
+
+AT_ONCE = 16
+
+_Item = TypeVar("_Item")
+_Answer = TypeVar("_Answer")
+
+
+def for_each(backend: Backend, ask: Callable[[_Item], _Answer], items: Iterable[_Item]) -> list[_Answer]:
+    """Return what a function that asks the backend answers for each item, in their order."""
+    given = list(items)
+    if not backend.remote or len(given) < 2:
+        return [ask(item) for item in given]
+    with ThreadPoolExecutor(min(AT_ONCE, len(given))) as threads:
+        return list(threads.map(ask, given))

@@ -66,7 +66,9 @@ def require_token() -> None:
     """
     mode = os.environ.get(AUTH_MODE, "token")
     if mode.lower() != "token":
-        raise ClusterError(f"{AUTH_MODE}={mode} leaves a cluster open to whoever reaches it; unset it, or set it to token")
+        raise ClusterError(
+            f"{AUTH_MODE}={mode} leaves a cluster open to all who reach it; unset it, or set it to token"
+        )
     prepare_token()
     os.environ[AUTH_MODE] = "token"
 

@@ -17,6 +17,7 @@ from roamrl.cluster.variables import default_variables
 __all__ = ["ClusterError", "RaySession", "ray_session"]
 
 _ADDRESS = "RAY_ADDRESS"
+_TOKEN_WORDS = f"~/.ray/auth_token, mode 0600; a cluster without needs {AUTH_MODE}=disabled"
 
 # Tune's own handler ends ``fit()`` at Ctrl-C as if the trials were over; ours is to stop.
 _INTERRUPTIBLE = {"TUNE_DISABLE_SIGINT_HANDLER": "1"}
@@ -113,12 +114,14 @@ def _start(num_cpus: int | None, quiet: bool, dashboard: bool) -> None:
 
 def _join(where: str, num_cpus: int | None, quiet: bool) -> None:
     import ray
+    from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 
     if num_cpus is not None:
         raise ClusterError(f"a cluster that is joined ({where}) has its own CPU slots; leave num_cpus out")
     protect_token(token_file())
     if where != "auto":
         check_listening(where)  # Ray itself would try for five minutes
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)  # `ray.init` alone shows no token to a cluster
     try:
         ray.init(
             address=where,
@@ -126,8 +129,9 @@ def _join(where: str, num_cpus: int | None, quiet: bool) -> None:
             logging_level=logging.WARNING if quiet else logging.INFO,
         )
     except (OSError, RuntimeError, ValueError, TimeoutError) as error:
-        hint = "" if os.environ.get(AUTH_MODE) else f"; if the cluster asks for a token, set {AUTH_MODE}=token"
-        raise ClusterError(f"no Ray cluster can be joined at {where}: {_first_line(error)}{hint}") from error
+        token = "the head's token is asked for" if os.environ.get(AUTH_MODE) else "it may ask for a token"
+        told = f"no Ray cluster can be joined at {where}: {_first_line(error)}"
+        raise ClusterError(f"{told}; {token} ({_TOKEN_WORDS})") from error
 
 
 def _check_same(address: str | None) -> None:
@@ -141,7 +145,6 @@ def _check_same(address: str | None) -> None:
 
 def _describe(*, started: bool) -> RaySession:
     import ray
-
     from ray._private.worker import get_dashboard_url
 
     resources = ray.cluster_resources()

@@ -28,6 +28,9 @@ COMMANDS = [
     *(["families"], ["strategies"], ["studies"], ["references"], ["bench"], ["version"]),
     *(["store", name] for name in ("init", "ls", "show", "verify", "gc", "compact", "tag", "rm")),
     *(["traces", name] for name in ("import", "ls")),
+    *(["submit"], ["doctor"]),
+    *(["jobs", name] for name in ("ls", "logs", "stop")),
+    *(["cluster", name] for name in ("start", "status", "stop", "manifests")),
 ]
 
 

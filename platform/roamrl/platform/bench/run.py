@@ -16,6 +16,7 @@ from roamrl.platform.bench.suites.env import env_suite
 from roamrl.platform.bench.suites.profile import profile_suite
 from roamrl.platform.bench.suites.rollout import rollout_suite
 from roamrl.platform.bench.suites.scale import scale_suite
+from roamrl.platform.bench.suites.serving import serving_suite
 from roamrl.platform.bench.suites.train import train_suite
 
 SUITES: Mapping[str, Suite] = {
@@ -23,6 +24,7 @@ SUITES: Mapping[str, Suite] = {
     "rollout": rollout_suite,
     "train": train_suite,
     "scale": scale_suite,
+    "serving": serving_suite,
     "profile": profile_suite,
 }
 """Suites by name."""

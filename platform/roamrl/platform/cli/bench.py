@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from roamrl.platform.bench.result import Benchmark
 
 FIGURE_KINDS = (".png", ".svg", ".pdf")
-SUITE_NAMES = ("env", "rollout", "train", "scale", "all", "profile")
+SUITE_NAMES = ("env", "rollout", "train", "scale", "all", "serving", "profile")
 SHARE = "share of "
 """How the metric of a profile's rows begins."""
 
@@ -26,7 +26,7 @@ def bench(
     suite: Annotated[
         str,
         typer.Argument(
-            metavar="[env|rollout|train|scale|all|profile]", help="What to measure; 'profile': where the time goes."
+            metavar="SUITE", help=f"What to measure, one of {', '.join(SUITE_NAMES)}; 'profile': where the time goes."
         ),
     ] = "all",
     family: Annotated[str, typer.Option(help="Family measured beside the toy.")] = "slicing-v1",

@@ -17,6 +17,7 @@ from roamrl.platform.cli import (
     lists,
     references,
     runs,
+    serve,
     store,
     studies,
     submit,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from roamrl.envs.errors import InputError, unknown_name
+from roamrl.envs.family import family_of
+from roamrl.envs.task import Task
 
 if TYPE_CHECKING:
-    from roamrl.algorithms.learner_spec import LearnerSpec
+    from roamrl.algorithms.learner_spec import LearnerSpec, Phase
 
 Order = Literal[1, 2]
 
@@ -143,6 +145,23 @@ def check_meta(spec: LearnerSpec) -> None:
         raise InputError(f"meta-learning is of policies learned by 'ppo', not by {spec.algorithm!r}")
     if not isinstance(settings, InnerRule):
         _check_tasks(spec, settings)
+
+
+def check_whole_episodes(tasks: Iterable[Task], phases: Sequence[Phase], trial_episodes: int) -> None:
+    """Check that rollouts of members that learn to adapt are whole episodes (or trials of so many of them).
+
+    Raises:
+        InputError: If a phase's length is no multiple of their steps.
+    """
+    distinct = set(tasks)
+    steps = trial_episodes * max(family_of(list(distinct)).episode_steps(task.config) for task in distinct)
+    for phase in phases:
+        if phase.length % steps:
+            raise InputError(
+                f"rollouts of {phase.length} steps in episodes of {steps}: meta-learning starts every rollout at the "
+                f"beginning of episodes and would never see their ends; make the length a multiple of {steps}, or the "
+                "family's episodes shorter"
+            )
 
 
 def _check_tasks(spec: LearnerSpec, settings: MAMLSettings | ReptileSettings) -> None:

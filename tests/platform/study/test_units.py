@@ -6,8 +6,9 @@ import pytest
 
 from roamrl.envs.errors import InputError
 from roamrl.platform.study.candidates import Candidate, candidate_json, candidates
-from roamrl.platform.study.load import load_study
+from roamrl.platform.study.load import check_study, load_study
 from roamrl.platform.study.plan import plan_study
+from roamrl.platform.study.schema import Study
 from roamrl.platform.study.tasks import study_splits
 from roamrl.platform.study.units import Chosen, Origin, adapt_units, pretrain_units
 
@@ -193,3 +194,15 @@ def test_contexts_of_a_variant_are_met_under_the_studys_config() -> None:
         assert named.task.config["variant"] == "default"
         assert named.task.context["load"] == 1.25
         assert sorted(named.task.context["weights"]) == [0.15, 0.15, 0.7]
+
+
+def test_meta_learning_on_parts_of_episodes_is_refused_when_planned(tiny: Study) -> None:
+    raw = tiny.model_dump(mode="json")
+    raw["arms"] = {
+        "scratch": {"strategy": "scratch"},
+        "reptile": {"strategy": "reptile", "sources": "sources", "settings": {"tasks": 2}},
+    }
+    with pytest.raises(InputError, match=r"arms.reptile: pretrain.length: rollouts of 8 .* multiple of 10"):
+        plan_study(check_study(raw, "tiny"))
+    raw["pretrain"]["length"] = 20
+    assert plan_study(check_study(raw, "tiny")).rows()

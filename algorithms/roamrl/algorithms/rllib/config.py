@@ -15,10 +15,11 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.utils.annotations import override
 
 from roamrl.algorithms.learner_spec import LearnerSpec
+from roamrl.algorithms.meta_learning import check_whole_episodes
 from roamrl.algorithms.rllib.learner import PopulationLearner
 from roamrl.algorithms.rllib.meta_learner import InnerRuleLearner, MetaLearner
 from roamrl.algorithms.rllib.meta_module import TaskMembersModule
-from roamrl.algorithms.rllib.meta_runner import TaskMembersRunner, check_whole_episodes
+from roamrl.algorithms.rllib.meta_runner import TaskMembersRunner
 from roamrl.algorithms.rllib.module import SOURCE_KEY, PopulationModule
 from roamrl.algorithms.rllib.q_learner import PopulationQLearner
 from roamrl.algorithms.rllib.runner import BatchEnvRunner
@@ -120,7 +121,8 @@ class PopulationConfig(AlgorithmConfig):
         spec = self.source().load()
         self.env_runner_cls = TaskMembersRunner if spec.learns_to_adapt else BatchEnvRunner
         if spec.learns_to_adapt:
-            check_whole_episodes(spec)
+            tasks = (task for member in spec.members for task in member.tasks)
+            check_whole_episodes(tasks, spec.phases, spec.module.extras.trial_episodes)
         members = len(spec.members) if self.num_env_runners else 1
         if self.num_env_runners > members:
             raise InputError(f"num_env_runners={self.num_env_runners} for {members} members; use as many at most")

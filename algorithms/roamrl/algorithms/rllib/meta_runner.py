@@ -11,7 +11,6 @@ from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.utils.annotations import override
 from ray.rllib.utils.checkpoints import Checkpointable
 
-from roamrl.algorithms.learner_spec import LearnerSpec
 from roamrl.algorithms.meta_learning import MAMLSettings, ReptileSettings
 from roamrl.algorithms.population.acting import noise_generators
 from roamrl.algorithms.population.rollout import Rollout
@@ -22,25 +21,6 @@ from roamrl.algorithms.rllib.recorder import PlayStats
 from roamrl.algorithms.rllib.runner import PLAYER, BatchEnvRunner
 from roamrl.algorithms.rllib.task_returns import TaskReturns
 from roamrl.envs.errors import InputError
-from roamrl.envs.family import family_of
-
-
-def check_whole_episodes(spec: LearnerSpec) -> None:
-    """Check that rollouts of members that learn to adapt are whole episodes (or trials of them).
-
-    Raises:
-        InputError: If a phase's length is no multiple of their steps.
-    """
-    tasks = {task for member in spec.members for task in member.tasks}
-    longest = max(family_of(list(tasks)).episode_steps(task.config) for task in tasks)
-    steps = longest * spec.module.extras.trial_episodes
-    for phase in spec.phases:
-        if phase.length % steps:
-            raise InputError(
-                f"rollouts of {phase.length} steps in episodes of {steps}: meta-learning starts every rollout at the "
-                f"beginning of episodes and would never see their ends; make the length a multiple of {steps}, or the "
-                "family's episodes shorter"
-            )
 
 
 class TaskMembersRunner(BatchEnvRunner):

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from roamrl.algorithms.learner_spec import MemberSpec, Phase, episode_phases, steady_phases
+from roamrl.algorithms.meta_learning import MAMLSettings, ReptileSettings, check_whole_episodes
 from roamrl.algorithms.transfer.selection.nearest import closeness
 from roamrl.envs.canonical import content_hash
 from roamrl.envs.errors import InputError
@@ -175,9 +176,25 @@ def _pretrain_base(settings: PretrainEntry) -> MemberSpec:
 
 def _cut_pretraining(study: Study, arm: str, members: Sequence[Member], settings: PretrainEntry) -> list[Unit]:
     phases = steady_phases(settings.steps, settings.envs_per_member, settings.length)
+    _check_rollouts(study, arm, members, phases)
     iterations = phases[0].iterations
     points = (iterations * phases[0].rows,)
     return _cut(study, "pretrain", arm, members, phases, points, (iterations,), Candidate(settings.lr))
+
+
+def _check_rollouts(study: Study, arm: str, members: Sequence[Member], phases: Sequence[Phase]) -> None:
+    """Refuse rollouts that members that learn to adapt could not use.
+
+    Raises:
+        InputError: If they are no whole episodes.
+    """
+    if any(isinstance(member.base.meta, MAMLSettings | ReptileSettings) for member in members):
+        tasks = {task for member in members for task in member.base.tasks}
+        module = module_spec(study, arm, members[0].base.tasks, adapting=False, sources=0)
+        try:
+            check_whole_episodes(tasks, phases, module.extras.trial_episodes)
+        except InputError as error:
+            raise InputError(f"arms.{arm}: pretrain.length: {error}") from error
 
 
 def source_tasks(study: Study, arm: str, splits: Mapping[str, Sequence[NamedTask]]) -> Sequence[NamedTask]:

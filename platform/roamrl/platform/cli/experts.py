@@ -173,3 +173,5 @@ def _print_scores(scores: Sequence[TaskScore]) -> None:
     ]
     print_table(columns, rows)
     typer.echo(f"\nmean score {number(sum(score.score for score in scores) / len(scores))} over {len(scores)} tasks")
+    for measure in sorted(scores[0].measures):
+        typer.echo(f"mean {measure} {sum(score.measures[measure] for score in scores) / len(scores):.3g}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ class TaskScore:
         return_oracle: Mean return of the oracle on the same episodes, NaN where the family has none.
         score: (J - J_trivial) / (J_oracle - J_trivial), NaN without an oracle.
         violation_rate: Mean violation rate.
+        measures: Means over episodes of all that the family measures, e.g. ``utilisation`` and ``jain`` of ``mac-v1``.
     """
 
     task_id: str
@@ -47,6 +48,7 @@ class TaskScore:
     return_oracle: float
     score: float
     violation_rate: float
+    measures: Mapping[str, float]
 
 
 def evaluate_bundles(
@@ -148,5 +150,6 @@ def evaluate_expert(
         trivial, oracle = references.mean("trivial", episodes), references.mean("oracle", episodes)
         score = references.score(returns) if references.normalises else float("nan")
         rate = float(rates[place].mean())
-        scores.append(TaskScore(task.id, name, mean, mean - half, mean + half, trivial, oracle, score, rate))
+        measures = {measure: float(values[place].mean()) for measure, values in played.measures.items()}
+        scores.append(TaskScore(task.id, name, mean, mean - half, mean + half, trivial, oracle, score, rate, measures))
     return scores

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,7 @@ class ReferenceScore:
             where the family has no oracle.
         violation_rate: Mean violation rate, NaN where the family has none.
         cpu_ms: Processor time an episode, ms.
+        measures: Means over tasks and episodes of all that the family measures.
     """
 
     name: str
@@ -33,6 +34,7 @@ class ReferenceScore:
     score: float
     violation_rate: float
     cpu_ms: float
+    measures: Mapping[str, float]
 
 
 def reference_table(tasks: Sequence[Task], *, episodes: int, seed: int = 0) -> list[ReferenceScore]:
@@ -49,7 +51,7 @@ def reference_table(tasks: Sequence[Task], *, episodes: int, seed: int = 0) -> l
     family = family_of(tasks)
     references = family.references(dict(tasks[0].config))
     returns: dict[str, NDArray[np.float64]] = {}
-    violations: dict[str, float] = {}
+    measures: dict[str, dict[str, float]] = {}
     seconds: dict[str, float] = {}
     for name, reference in references.items():
         reference.play(family, tasks[:1], episodes=1, seed=seed)  # so that nobody pays for compiling
@@ -57,7 +59,7 @@ def reference_table(tasks: Sequence[Task], *, episodes: int, seed: int = 0) -> l
         played = reference.play(family, tasks, episodes=episodes, seed=seed)
         seconds[name] = time.process_time() - begun
         returns[name] = played.returns.mean(axis=1)
-        violations[name] = float(np.mean(played.measures.get("violation_rate", np.nan)))
+        measures[name] = {measure: float(values.mean()) for measure, values in played.measures.items()}
     config = dict(tasks[0].config)
     low = returns[family.reference(config, "trivial").name]
     known = any(reference.role == "oracle" for reference in references.values())
@@ -68,8 +70,9 @@ def reference_table(tasks: Sequence[Task], *, episodes: int, seed: int = 0) -> l
             reference.role,
             float(returns[name].mean()),
             float(((returns[name] - low) / (high - low)).mean()),
-            violations[name],
+            measures[name].get("violation_rate", float("nan")),
             1e3 * seconds[name] / (len(tasks) * episodes),
+            measures[name],
         )
         for name, reference in references.items()
     ]

@@ -90,6 +90,21 @@ def test_a_node_whose_first_process_was_killed_is_still_stopped(
     assert not child.alive
 
 
+def test_a_process_that_left_session_and_parent_is_still_of_the_node(tmp_path: Path) -> None:
+    mark = str(tmp_path / "temp")
+    start = "subprocess.Popen(['sleep', '300'], start_new_session=True, stdout=subprocess.DEVNULL)"
+    lines = f"import subprocess; print({start}.pid)"
+    env = {**os.environ, "ROAMRL_NODE": mark}
+    command = [sys.executable, "-c", lines]
+    pid = int(subprocess.run(command, env=env, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    ended = 2**22 + 1
+    node = Node("head-1", "head", ended, "10.0.0.1:6379", None, mark, "now")
+    assert [found.pid for found in node.processes] == [pid]
+    assert Node("head-2", "head", ended, "10.0.0.1:6379", None, f"{mark}-2", "now").processes == []
+    stop_node(node, NodeState(tmp_path / "state"))
+    assert find_process(pid) is None
+
+
 def test_records_are_for_their_owner_alone_and_come_back(own_home: Path) -> None:
     state = NodeState()
     assert state.folder == own_home / ".local" / "state" / "roamrl" / "nodes"

@@ -23,7 +23,7 @@ from roamrl.cluster.auth_token import find_token, require_token
 from roamrl.cluster.dashboard import answers
 from roamrl.cluster.errors import ClusterError
 from roamrl.cluster.node_state import Node, NodeState
-from roamrl.cluster.processes import check_platform, end_processes, wait_for_end
+from roamrl.cluster.processes import MARK, check_platform, end_processes, wait_for_end
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _STARTED = "Ray runtime started."
@@ -125,7 +125,7 @@ def stop_node(node: Node, state: NodeState | None = None) -> None:
     if leader:
         end_processes([leader], _END_S)  # it ends its own in Ray's order
         wait_for_end(everyone, 2.0)
-    left = end_processes(everyone, 5.0)
+    left = end_processes(everyone, 5.0) or end_processes(node.processes, 5.0)  # some began in between
     if left:
         numbers = ", ".join(str(process.pid) for process in left)
         raise ClusterError(f"processes {numbers} of node {node.name} do not end; see `ps -p {numbers}`")
@@ -152,7 +152,7 @@ def _start(
         process = subprocess.Popen(
             command,
             cwd=place,
-            env=_environment(os.environ),
+            env=_environment(os.environ, temp_dir),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -200,11 +200,12 @@ def _common_arguments(options: NodeOptions) -> list[str]:
     return [f"--{name}={value}" for name, value in listed.items() if value is not None]
 
 
-def _environment(mine: Mapping[str, str]) -> dict[str, str]:
+def _environment(mine: Mapping[str, str], temp_dir: str) -> dict[str, str]:
     """Return the node's variables: jobs find this Python first, and no other cluster's address."""
     kept = {name: value for name, value in mine.items() if name not in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{mine.get('PATH', os.defpath)}"
-    return {**kept, "PATH": path, "RAY_USAGE_STATS_ENABLED": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    own = {"PATH": path, MARK: temp_dir, "RAY_USAGE_STATS_ENABLED": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    return {**kept, **own}
 
 
 def _own_ip() -> str:

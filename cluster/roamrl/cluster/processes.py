@@ -13,6 +13,9 @@ from pathlib import Path
 
 from roamrl.cluster.errors import ClusterError
 
+MARK = "ROAMRL_NODE"
+"""Variable that the processes of a node inherit."""
+
 _PROC = Path("/proc")
 _POLL_S = 0.1
 
@@ -67,24 +70,33 @@ def find_process(pid: int) -> Process | None:
 
 
 def session_family(session: int, mark: str) -> list[Process]:
-    """Return the processes of a session and their descendants.
+    """Return the processes of a session, their descendants, and whoever inherited a variable with the mark.
 
     Args:
         session: Number of its first process, which itself may have ended.
-        mark: What the command line of at least one of them holds, and of no other session.
+        mark: What the command line of at least one of its processes holds, and of no other session, and what their
+            environment hands on to processes that leave the session and lose their parent.
     """
     numbers = [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit()]
     everyone = [found for number in numbers if (found := find_process(number))]
     members = [process for process in everyone if process.session == session]
-    if not any(mark in process.command for process in members):
-        return []
-    inside = {process.pid for process in members}
+    inside = {process.pid for process in everyone if _inherited(process.pid, mark)}
+    if any(mark in process.command for process in members):
+        inside |= {process.pid for process in members}
     grown = True
     while grown:
         added = {process.pid for process in everyone if process.parent in inside} - inside
         grown = bool(added)
         inside |= added
     return [process for process in everyone if process.pid in inside]
+
+
+def _inherited(pid: int, mark: str) -> bool:
+    try:
+        variables = (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
+    except OSError:  # it has ended, or is another user's
+        return False
+    return f"{MARK}={mark}".encode() in variables
 
 
 def end_processes(processes: Iterable[Process], patience_s: float) -> list[Process]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
@@ -48,6 +48,7 @@ def ray_session(
     num_cpus: int | None = None,
     quiet: bool = True,
     dashboard: bool = False,
+    about: Mapping[str, str] | None = None,
 ) -> Iterator[RaySession]:
     """Start Ray on this machine, or join a cluster, for the time of a ``with`` block.
 
@@ -60,6 +61,7 @@ def ray_session(
         num_cpus: CPU slots of a session that is started; None takes those of the machine.
         quiet: Keep Ray's informational lines and the trials' own output out of the terminal.
         dashboard: Start Ray's dashboard, on this machine's loopback only.
+        about: What the cluster's list of jobs says of this driver.
 
     Raises:
         ClusterError: If there is no cluster at the address, it refuses, or a session cannot be started.
@@ -73,9 +75,9 @@ def ray_session(
             yield _describe(started=False)
             return
         if where == "local":
-            _start(num_cpus, quiet, dashboard)
+            _start(num_cpus, quiet, dashboard, about)
         else:
-            _join(where, num_cpus, quiet)
+            _join(where, num_cpus, quiet, about)
         try:
             yield _describe(started=where == "local")
         finally:
@@ -95,8 +97,9 @@ def _where(address: str | None) -> str:
     return where
 
 
-def _start(num_cpus: int | None, quiet: bool, dashboard: bool) -> None:
+def _start(num_cpus: int | None, quiet: bool, dashboard: bool, about: Mapping[str, str] | None) -> None:
     import ray
+    from ray.job_config import JobConfig
 
     prepare_token()
     try:
@@ -105,6 +108,7 @@ def _start(num_cpus: int | None, quiet: bool, dashboard: bool) -> None:
             num_cpus=num_cpus,
             include_dashboard=dashboard,
             dashboard_host="127.0.0.1",
+            job_config=JobConfig(metadata=dict(about or {})),
             log_to_driver=not quiet,
             logging_level=logging.WARNING if quiet else logging.INFO,
         )
@@ -112,9 +116,10 @@ def _start(num_cpus: int | None, quiet: bool, dashboard: bool) -> None:
         raise ClusterError(f"Ray did not start on this machine: {_first_line(error)}") from error
 
 
-def _join(where: str, num_cpus: int | None, quiet: bool) -> None:
+def _join(where: str, num_cpus: int | None, quiet: bool, about: Mapping[str, str] | None) -> None:
     import ray
     from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+    from ray.job_config import JobConfig
 
     if num_cpus is not None:
         raise ClusterError(f"a cluster that is joined ({where}) has its own CPU slots; leave num_cpus out")
@@ -125,6 +130,7 @@ def _join(where: str, num_cpus: int | None, quiet: bool) -> None:
     try:
         ray.init(
             address=where,
+            job_config=JobConfig(metadata=dict(about or {})),
             log_to_driver=not quiet,
             logging_level=logging.WARNING if quiet else logging.INFO,
         )

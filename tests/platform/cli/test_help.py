@@ -30,7 +30,7 @@ COMMANDS = [
     *(["traces", name] for name in ("import", "ls")),
     *(["submit"], ["doctor"]),
     *(["jobs", name] for name in ("ls", "logs", "stop")),
-    *(["cluster", name] for name in ("start", "status", "stop", "manifests")),
+    *(["cluster", name] for name in ("start", "status", "stop", "monitoring", "manifests")),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Commands about Ray nodes of this machine: ``cluster start``, ``status``, ``stop`` and ``manifests``."""
+"""Commands about Ray nodes of this machine: ``cluster start``, ``status``, ``stop``, ``monitoring``, ``manifests``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from roamrl.platform.cli import monitoring
 from roamrl.platform.cli.exit_codes import FAILED, say_error
 from roamrl.platform.cli.settings import JSONOption
 
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
     from roamrl.cluster.dashboard import ClusterNode
     from roamrl.cluster.node_state import Node
 
-app = typer.Typer(help="Start and stop Ray nodes with a token; write files for Kubernetes.", no_args_is_help=True)
+app = typer.Typer(
+    help="Start, watch and stop Ray nodes with a token; write files for Kubernetes.", no_args_is_help=True
+)
+monitoring.add_to(app)
 
 
 @app.command()

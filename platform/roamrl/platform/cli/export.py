@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from roamrl.platform.cli.settings import DEFAULT_STORE, StoreOption
+from roamrl.platform.cli.settings import DEFAULT_STORE, SignaturesOption, StoreOption
 
 
 def add_to(app: typer.Typer) -> None:
@@ -19,6 +19,7 @@ def export(
     expert: Annotated[str, typer.Argument(help="Id, the beginning of one, or a tag.")],
     onnx: Annotated[Path, typer.Option("--onnx", metavar="FILE", help="Write an ONNX model.")],
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    signatures: SignaturesOption = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Export an expert as a model that runs without RoamRL."""
@@ -26,7 +27,7 @@ def export(
     from roamrl.platform.export.write import write_onnx
     from roamrl.platform.store.store import ExpertStore
 
-    found = ExpertStore.open(store).get(expert)
+    found = ExpertStore.open(store, signatures=signatures).get(expert)
     exported = write_onnx(found, onnx, force=force)
     columns = [Column(""), Column("name"), Column("dtype"), Column("shape"), Column("meaning", fold=True)]
     ports = [("in", port) for port in exported.interface.inputs] + [

@@ -35,11 +35,11 @@ def follow_job(client: JobClient, job_id: str) -> Job:
 
 def _leave(client: JobClient, job_id: str) -> None:
     """Say how to come back, and stop the job if the person interrupts again at once."""
-    say_error(
-        f"\nleft; the job goes on. Follow it: roamrl jobs logs {job_id} --follow --address {client.url}\n"
-        f"Ctrl-C again within {SECOND_CHANCE_S:.0f} s stops it"
-    )
     try:
+        say_error(
+            f"\nleft; the job goes on. Follow it: roamrl jobs logs {job_id} --follow --address {client.url}\n"
+            f"Ctrl-C again within {SECOND_CHANCE_S:.0f} s stops it"
+        )
         time.sleep(SECOND_CHANCE_S)
     except KeyboardInterrupt:
         client.stop(job_id)

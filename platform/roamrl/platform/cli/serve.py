@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from roamrl.platform.cli.exit_codes import say_error
-from roamrl.platform.cli.settings import DEFAULT_STORE, AddressOption, StoreOption
+from roamrl.platform.cli.settings import DEFAULT_STORE, AddressOption, SignaturesOption, StoreOption
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -23,6 +23,7 @@ def serve(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 for a free one.")] = 8000,
     replicas: Annotated[int, typer.Option("--replicas", min=1, help="Processes that answer.")] = 1,
     address: AddressOption = None,
+    signatures: SignaturesOption = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Serve experts over HTTP with Ray Serve, until Ctrl-C."""
@@ -30,7 +31,7 @@ def serve(
     from roamrl.platform.serving.running import served
     from roamrl.platform.store.store import ExpertStore
 
-    published = published_experts(ExpertStore.open(store), experts)
+    published = published_experts(ExpertStore.open(store, signatures=signatures), experts)
     try:
         with served(published, host=host, port=port, replicas=replicas, address=address) as endpoint:
             if host not in LOOPBACK:

@@ -14,7 +14,7 @@ from roamrl.platform.store.store import ExpertStore
 from roamrl.platform.study.load import check_study
 from roamrl.platform.study.run import read_results, run_study
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
 CARTPOLE: dict[str, Any] = {
     "config": {

@@ -16,7 +16,7 @@ from roamrl.platform.study.plan import plan_study
 from roamrl.platform.study.run import read_curves, read_results, run_study
 from roamrl.platform.study.schema import Study
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
 SELECTORS = ("random", "nearest", "best-on-val", "probe", "predicted")
 EPISODE, PROBES = 10, 2

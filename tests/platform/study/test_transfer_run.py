@@ -15,7 +15,7 @@ from roamrl.platform.study.run import read_curves, read_results, run_study
 from roamrl.platform.study.schema import Study
 from roamrl.platform.study.tasks import study_splits
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
 SCHEDULE = {"guided_steps": 20, "distill_steps": 30}
 ARMS = {

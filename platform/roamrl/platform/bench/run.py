@@ -17,6 +17,7 @@ from roamrl.platform.bench.suites.profile import profile_suite
 from roamrl.platform.bench.suites.rollout import rollout_suite
 from roamrl.platform.bench.suites.scale import scale_suite
 from roamrl.platform.bench.suites.serving import serving_suite
+from roamrl.platform.bench.suites.store import store_suite
 from roamrl.platform.bench.suites.train import train_suite
 
 SUITES: Mapping[str, Suite] = {
@@ -25,6 +26,7 @@ SUITES: Mapping[str, Suite] = {
     "train": train_suite,
     "scale": scale_suite,
     "serving": serving_suite,
+    "store": store_suite,
     "profile": profile_suite,
 }
 """Suites by name."""

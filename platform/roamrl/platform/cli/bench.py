@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from roamrl.platform.bench.result import Benchmark
 
 FIGURE_KINDS = (".png", ".svg", ".pdf")
-SUITE_NAMES = ("env", "rollout", "train", "scale", "all", "serving", "profile")
+SUITE_NAMES = ("env", "rollout", "train", "scale", "all", "serving", "store", "profile")
 SHARE = "share of "
 """How the metric of a profile's rows begins."""
 

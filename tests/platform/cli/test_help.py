@@ -26,9 +26,12 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 COMMANDS = [
     *(["init"], ["run"], ["train"], ["evaluate"], ["recommend"], ["report"]),
     *(["families"], ["strategies"], ["studies"], ["references"], ["bench"], ["version"]),
-    *(["store", name] for name in ("init", "ls", "show", "verify", "gc", "compact", "tag", "rm")),
+    *(
+        ["store", name]
+        for name in ("init", "ls", "show", "verify", "gc", "compact", "tag", "rm", "push", "pull", "keygen", "sign")
+    ),
     *(["traces", name] for name in ("import", "ls")),
-    *(["submit"], ["doctor"]),
+    *(["submit"], ["sweep"], ["doctor"], ["export"], ["serve"]),
     *(["jobs", name] for name in ("ls", "logs", "stop")),
     *(["cluster", name] for name in ("start", "status", "stop", "monitoring", "manifests")),
 ]

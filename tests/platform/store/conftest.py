@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -15,11 +16,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gymnasium import spaces
 
 from roamrl.algorithms.bundle import ModuleSpec, PolicyBundle
 from roamrl.algorithms.population.modules.build import build_module, to_bundle
+from roamrl.envs.canonical import canonical_json
 from roamrl.platform.store import ExpertStore, ManifestFields
+from roamrl.platform.store.bundle import encode_bundle
+from roamrl.platform.store.entry import encode_entry, manifest_id
+from roamrl.platform.store.layout import blob_key
+from roamrl.platform.store.limits import Limits
+from roamrl.platform.store.location import backend_at
+from roamrl.platform.store.publish import stamp
+from roamrl.platform.store.signing import Signer, generate_key
 
 SPEC = ModuleSpec(
     "mlp", spaces.Box(-np.inf, np.inf, (5,), np.float32), spaces.Discrete(3), {"hidden": [8], "activation": "tanh"}
@@ -48,14 +58,31 @@ class S3Server:
 
 
 @pytest.fixture(autouse=True)
-def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the user's credentials, caches or spools, nor leaves anything there."""
+def own_environment(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the user's credentials, keys, caches or spools, nor leaves anything there."""
     for name in list(os.environ):
         if name.startswith("AWS_"):
             monkeypatch.delenv(name)
-    for name in ("ROAMRL_STORE", "ROAMRL_SPOOL", "ROAMRL_CACHE_GB"):
+    for name in ("ROAMRL_STORE", "ROAMRL_SPOOL", "ROAMRL_CACHE_GB", "ROAMRL_SIGNATURES", "ROAMRL_SIGNING_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ROAMRL_CACHE", str(tmp_path / "cache"))
+    trusted = tmp_path_factory.mktemp("config") / "trusted_keys.json"
+    trusted.write_text('{"format": "roamrl-trusted-keys-v1", "keys": []}')
+    trusted.chmod(0o600)
+    monkeypatch.setenv("ROAMRL_TRUSTED_KEYS", str(trusted))
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    path = tmp_path / "keys" / "mine.pem"
+    generate_key(path)
+    return path
+
+
+@pytest.fixture
+def make_signer() -> Callable[[int], Signer]:
+    """Signing keys by number: the same number gives the same key."""
+    return lambda number=0: Signer(Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32))
 
 
 @pytest.fixture(scope="session")
@@ -157,3 +184,25 @@ def make_fields() -> Callable[..., ManifestFields]:
         )
 
     return make
+
+
+@pytest.fixture
+def honest(make_bundle, make_fields) -> tuple[dict[str, Any], bytes]:
+    """The manifest, as JSON, and the blob of a policy that is as it should be."""
+    manifest, blob = encode_bundle(make_bundle(), make_fields(), Limits())
+    return manifest.model_dump(mode="json"), blob
+
+
+@pytest.fixture
+def plant() -> Callable[[ExpertStore, dict[str, Any], bytes], str]:
+    """Put an entry into a store as a stranger would, with consistent digests and no checks."""
+
+    def put(store: ExpertStore, manifest: dict[str, Any], blob: bytes) -> str:
+        manifest = {**manifest, "blob": {"sha256": hashlib.sha256(blob).hexdigest(), "size": len(blob)}}
+        content = canonical_json(manifest)
+        backend = backend_at(store.location)
+        backend.put(blob_key(manifest["blob"]["sha256"]), blob)
+        backend.put(f"entries/20250101/{manifest_id(content)}.json", encode_entry(content, stamp("stranger")))
+        return manifest_id(content)
+
+    return put

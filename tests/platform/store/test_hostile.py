@@ -20,7 +20,6 @@ from safetensors.numpy import save
 
 from roamrl.envs.canonical import canonical_json
 from roamrl.platform.store import ExpertStore, Manifest, StoreError
-from roamrl.platform.store.bundle import encode_bundle
 from roamrl.platform.store.entry import decode_entry, encode_entry, manifest_id
 from roamrl.platform.store.folder import FolderBackend
 from roamrl.platform.store.layout import blob_key, entry_key, tombstone_key
@@ -39,23 +38,7 @@ class Trap:
         return (os.mkdir, (os.environ["ROAMRL_TRAP"],))
 
 
-def plant(store: ExpertStore, manifest: dict, blob: bytes) -> str:
-    """Put an entry into a store as a stranger would, with consistent digests and no checks."""
-    manifest = {**manifest, "blob": {"sha256": hashlib.sha256(blob).hexdigest(), "size": len(blob)}}
-    content = canonical_json(manifest)
-    backend = FolderBackend(Path(store.location))
-    backend.put(blob_key(manifest["blob"]["sha256"]), blob)
-    backend.put(f"entries/20250101/{manifest_id(content)}.json", encode_entry(content, stamp("stranger")))
-    return manifest_id(content)
-
-
-@pytest.fixture
-def honest(make_bundle, make_fields) -> tuple[dict, bytes]:
-    manifest, blob = encode_bundle(make_bundle(), make_fields(), LIMITS)
-    return manifest.model_dump(mode="json"), blob
-
-
-def test_what_the_plant_makes_is_readable_if_it_is_honest(store, honest):
+def test_what_the_plant_makes_is_readable_if_it_is_honest(store, honest, plant):
     assert store.get(plant(store, *honest)).bundle().spec.kind == "mlp"
     assert store.verify().ok
 
@@ -93,7 +76,7 @@ def test_a_damaged_entry_is_a_problem_and_hides_nothing_else(store, make_bundle,
         fresh.get(bad)
 
 
-def test_pickle_bytes_as_a_blob_are_refused_and_run_nothing(store, honest, tmp_path, monkeypatch):
+def test_pickle_bytes_as_a_blob_are_refused_and_run_nothing(store, honest, tmp_path, monkeypatch, plant):
     monkeypatch.setenv("ROAMRL_TRAP", str(tmp_path / "sprung"))
     entry_id = plant(store, honest[0], pickle.dumps(Trap()))
     with pytest.raises(StoreError, match="no safetensors file"):
@@ -101,14 +84,14 @@ def test_pickle_bytes_as_a_blob_are_refused_and_run_nothing(store, honest, tmp_p
     assert not store.verify().ok and not (tmp_path / "sprung").exists()
 
 
-def test_nan_in_a_consistent_blob_is_refused_at_loading(store, honest, make_bundle):
+def test_nan_in_a_consistent_blob_is_refused_at_loading(store, honest, make_bundle, plant):
     arrays = {name: np.array(array) for name, array in make_bundle().arrays.items()}
     arrays["actor.head.bias"][0] = np.nan
     with pytest.raises(StoreError, match=r"NaN .* is refused"):
         store.get(plant(store, honest[0], save(arrays))).bundle()
 
 
-def test_tensors_other_than_the_manifest_says_are_refused(store, honest, make_bundle):
+def test_tensors_other_than_the_manifest_says_are_refused(store, honest, make_bundle, plant):
     arrays = dict(make_bundle().arrays)
     bias = arrays["actor.head.bias"]
     for changed in ({"actor.head.bias": bias.astype(np.float64)}, {"actor.head.bias": bias[None]}, {"more": bias}):
@@ -116,7 +99,7 @@ def test_tensors_other_than_the_manifest_says_are_refused(store, honest, make_bu
             store.get(plant(store, honest[0], save({**arrays, **changed}))).bundle()
 
 
-def test_an_unknown_module_kind_is_refused(store, honest):
+def test_an_unknown_module_kind_is_refused(store, honest, plant):
     manifest, blob = honest
     entry_id = plant(store, {**manifest, "module": {**manifest["module"], "kind": "subprocess.run"}}, blob)
     with pytest.raises(StoreError, match=r"unknown module kind 'subprocess.run'"):
@@ -126,14 +109,14 @@ def test_an_unknown_module_kind_is_refused(store, honest):
 @pytest.mark.parametrize(
     "module", [{}, {"kind": "mlp"}, {"observation_space": {"type": "Discrete", "n": -1}}, {"action_space": 3}]
 )
-def test_a_module_spec_that_makes_no_sense_is_refused(store, honest, module):
+def test_a_module_spec_that_makes_no_sense_is_refused(store, honest, module, plant):
     manifest, blob = honest
     given_module = {**manifest["module"], **module} if len(module) == 1 and "kind" not in module else module
     with pytest.raises(StoreError, match="spec"):
         store.get(plant(store, {**manifest, "module": given_module}, blob)).bundle()
 
 
-def test_absurd_shapes_are_refused_before_anything_is_allocated(store, honest):
+def test_absurd_shapes_are_refused_before_anything_is_allocated(store, honest, plant):
     manifest, blob = honest
     tensors = {**manifest["tensors"], "huge": {"shape": [2**40, 2**10], "dtype": "float64"}}
     with pytest.raises(StoreError, match=r"the tensors take \d+ bytes"):

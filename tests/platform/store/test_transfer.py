@@ -8,19 +8,16 @@ import pytest
 
 from roamrl.platform.store import ExpertStore, StoreError, StoreUnavailableError
 from roamrl.platform.store.layout import blob_key
-from roamrl.platform.store.limits import Limits
-from roamrl.platform.store.signatures import read_signatures, write_signature
 from roamrl.platform.store.transfer import TransferReport
 
 EVERYWHERE = pytest.mark.parametrize("place", ["folder", "moto_server", "s3rver"], indirect=True)
-LIMITS = Limits()
 
 
 @pytest.fixture
-def source(tmp_path, make_bundle, make_fields):
+def source(tmp_path, make_bundle, make_fields, make_signer):
     store = ExpertStore.init(tmp_path / "source")
     ids = [store.publish(make_bundle(seed // 2), make_fields(seed=seed), publisher="her") for seed in range(4)]
-    write_signature(store._backend, ids[1], "her-key", b'{"not": "read here"}', LIMITS)
+    store.get(ids[1]).sign(make_signer())
     return store, ids
 
 
@@ -32,11 +29,11 @@ def test_entries_come_over_with_their_weights_signatures_and_envelopes(source, p
     assert store.copy_to(target) == TransferReport(copied=4, bytes=4 * size, signatures=1)
     assert [target.entry(entry_id) for entry_id in ids] == [store.entry(entry_id) for entry_id in ids]
     assert target.verify().ok and target.verify().blobs == 2
-    assert read_signatures(target._backend, ids[1], LIMITS) == {"her-key": b'{"not": "read here"}'}
+    assert target.get(ids[1]).signatures() == store.get(ids[1]).signatures()
     assert store.copy_to(target) == TransferReport(there=4)
     back = ExpertStore.init(Path(store.location).parent / "back")
     assert target.copy_to(back, [ids[1][:12]]).copied == 1
-    assert back.ls() == [store.entry(ids[1])] and len(read_signatures(back._backend, ids[1], LIMITS)) == 1
+    assert back.ls() == [store.entry(ids[1])] and len(back.get(ids[1]).signatures()) == 1
 
 
 def test_what_a_copy_left_half_done_is_made_whole(source, tmp_path):
@@ -77,19 +74,6 @@ def test_damage_is_found_on_the_way_and_goes_no_further(source, tmp_path):
     with pytest.raises(StoreError, match="leave it out"):
         store.copy_to(target, [ids[3]])
     assert store.copy_to(target, ids[:2]).copied == 2
-
-
-def test_a_signature_that_is_there_is_not_replaced(store, source):
-    _, ids = source
-    assert write_signature(store._backend, ids[0], "key", b"mine", LIMITS)
-    assert write_signature(store._backend, ids[0], "key", b"mine", LIMITS)
-    assert not write_signature(store._backend, ids[0], "key", b"yours", LIMITS)
-    assert read_signatures(store._backend, ids[0], LIMITS) == {"key": b"mine"}
-    for key_id in ("../x", "", "a/b", "x" * 129):
-        with pytest.raises(StoreError, match="no key's id"):
-            write_signature(store._backend, ids[0], key_id, b"x", LIMITS)
-    with pytest.raises(StoreError, match="at most"):
-        write_signature(store._backend, ids[0], "key", b"x" * (LIMITS.manifest_bytes + 1), LIMITS)
 
 
 @pytest.mark.parametrize("place", ["moto_server"], indirect=True)

@@ -17,6 +17,7 @@ from roamrl.platform.cli.settings import (
     JSONOption,
     OutOption,
     SetOption,
+    SignaturesOption,
     StoreOption,
     parse_settings,
 )
@@ -89,13 +90,14 @@ def evaluate(
     episodes: Annotated[int, typer.Option("--episodes", min=2, help="Episodes a task.")] = 500,
     seed: Annotated[int, typer.Option("--seed", help="Evaluation seed.")] = 1_000_003,
     as_json: JSONOption = False,
+    signatures: SignaturesOption = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Score an expert on every task of a split. 0 is the trivial policy, 1 the oracle."""
     from roamrl.platform.evaluation.evaluate import evaluate_expert
     from roamrl.platform.store.store import ExpertStore
 
-    found = ExpertStore.open(store).get(expert)
+    found = ExpertStore.open(store, signatures=signatures).get(expert)
     tasks, names = _tasks(found.manifest, split, study, overrides or ())
     scores = evaluate_expert(found, tasks, names, episodes=episodes, seed=seed)
     if as_json:

@@ -12,6 +12,15 @@ DEFAULT_STORE = "store"
 StoreOption = Annotated[
     str, typer.Option("--store", envvar="ROAMRL_STORE", help="Expert store: a folder, or s3://bucket/prefix.")
 ]
+SignaturesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--signatures",
+        envvar="ROAMRL_SIGNATURES",
+        metavar="off|warn|enforce",
+        help="Experts that no trusted key signed. [default: warn if a key is trusted]",
+    ),
+]
 AddressOption = Annotated[
     str | None, typer.Option("--address", help="Ray cluster, host:port; this machine if left out.")
 ]

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from roamrl.platform.cli import store_transfer
+from roamrl.platform.cli import store_signing, store_transfer
 from roamrl.platform.cli.exit_codes import FAILED, say_error
-from roamrl.platform.cli.settings import DEFAULT_STORE, JSONOption, StoreOption
+from roamrl.platform.cli.settings import DEFAULT_STORE, JSONOption, SignaturesOption, StoreOption
 
 if TYPE_CHECKING:
     from roamrl.platform.store.entry import Entry
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The expert store.", no_args_is_help=True, rich_markup_mode=None)
 store_transfer.add_to(app)
+store_signing.add_to(app)
 
 _Expert = Annotated[str, typer.Argument(metavar="EXPERT", help="Id, the beginning of one, or a tag.")]
 _Text = str | None
@@ -72,25 +73,35 @@ def ls(
 def show(expert: _Expert, as_json: JSONOption = False, store: StoreOption = DEFAULT_STORE) -> None:
     """Show what the store knows of an expert."""
     opened = _open(store)
-    entry = opened.entry(expert)
+    found = opened.get(expert)
+    entry, signatures = found.entry, found.signatures()
     if as_json:
         from roamrl.platform.cli.tables import print_json
 
-        print_json(_entry_json(entry))
+        print_json({**_entry_json(entry), "signatures": store_signing.as_json(signatures)})
         return
-    _print_entry(entry, [name for name, named in opened.tags().items() if named == entry.id])
+    _print_entry(
+        entry,
+        [name for name, named in opened.tags().items() if named == entry.id],
+        store_signing.in_words(signatures),
+    )
 
 
 @app.command()
-def verify(store: StoreOption = DEFAULT_STORE) -> None:
-    """Read everything and check it against what names it."""
-    from roamrl.platform.cli.tables import size
+def verify(signatures: SignaturesOption = None, store: StoreOption = DEFAULT_STORE) -> None:
+    """Read everything and check it against what names it.
 
-    report = _open(store).verify()
+    With --signatures enforce, an expert that no trusted key signed is a problem, too.
+    """
+    from roamrl.platform.cli.tables import size
+    from roamrl.platform.store.store import ExpertStore
+
+    report = ExpertStore.open(store, signatures=signatures).verify()
     typer.echo(
         f"{report.entries} experts, {report.blobs} weight files ({size(report.bytes)}), {report.tags} tags, "
         f"{report.retracted} retracted"
     )
+    typer.echo(f"signatures: {report.trusted} by trusted keys, {report.untrusted} by others, {report.invalid} invalid")
     for problem in report.problems:
         say_error(f"{problem.key}: {problem.message}")
     if not report.ok:
@@ -188,11 +199,11 @@ def _print_entries(entries: Sequence[Entry], tags: dict[str, str]) -> None:
         )
         for entry in entries
     ]
-    print_table(columns, rows)
+    print_table(columns, [[_printable(cell) for cell in row] for row in rows])
     typer.echo(f"\n{len(entries)} experts")
 
 
-def _print_entry(entry: Entry, tags: Iterable[str]) -> None:
+def _print_entry(entry: Entry, tags: Iterable[str], signed: str) -> None:
     from roamrl.platform.cli.tables import Column, count, duration, number, print_table, size
 
     manifest = entry.manifest
@@ -209,18 +220,24 @@ def _print_entry(entry: Entry, tags: Iterable[str]) -> None:
         "module": f"{manifest.module.get('kind', '-')}, {size(manifest.blob.size)}",
         "parents": ", ".join(parent[:12] for parent in manifest.parents) or "-",
         "commit": manifest.commit or "-",
+        "signed": signed,
         "published": f"{entry.envelope.published} by {entry.envelope.publisher}",
     }
     for name, value in facts.items():
-        typer.echo(f"{name:<10} {value}")
+        typer.echo(f"{name:<10} {_printable(value)}")
     if manifest.scores:
         typer.echo("")
         columns = [Column("split"), Column("score", "right"), Column("interval", "right"), Column("episodes", "right")]
         rows = [
-            (split, number(score.mean), f"{number(score.low)} .. {number(score.high)}", score.episodes)
+            (_printable(split), number(score.mean), f"{number(score.low)} .. {number(score.high)}", score.episodes)
             for split, score in manifest.scores.items()
         ]
         print_table(columns, rows)
+
+
+def _printable(text: str) -> str:
+    """Return a stranger's text without what would steer the terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _entry_json(entry: Entry) -> dict[str, object]:

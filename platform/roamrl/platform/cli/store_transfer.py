@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from roamrl.platform.cli.settings import DEFAULT_STORE, StoreOption
+from roamrl.platform.cli.exit_codes import FAILED, say_error
+from roamrl.platform.cli.settings import DEFAULT_STORE, SignaturesOption, StoreOption
 
 if TYPE_CHECKING:
     from roamrl.platform.store.transfer import TransferReport
@@ -26,6 +27,7 @@ def push(
     spooled: Annotated[
         bool, typer.Option("--spooled", help="Bring what waits on this node to TO, or to --store.")
     ] = False,
+    signatures: SignaturesOption = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Copy experts with their weights and signatures from one store to another.
@@ -44,7 +46,7 @@ def push(
         return
     if len(given) < 2:
         raise InputError("push needs two stores: roamrl store push FROM TO [EXPERT..]")
-    source, target = ExpertStore.open(given[0]), ExpertStore.open(given[1])
+    source, target = ExpertStore.open(given[0]), ExpertStore.open(given[1], signatures=signatures)
     _say(source.copy_to(target, given[2:]))
 
 
@@ -53,12 +55,13 @@ def pull(
     experts: Annotated[
         list[str] | None, typer.Argument(metavar="EXPERT", help="Ids or tags there; all if left out.")
     ] = None,
+    signatures: SignaturesOption = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Copy experts from another store into --store, as push does."""
     from roamrl.platform.store.store import ExpertStore
 
-    _say(ExpertStore.open(source).copy_to(ExpertStore.open(store), experts or ()))
+    _say(ExpertStore.open(source).copy_to(ExpertStore.open(store, signatures=signatures), experts or ()))
 
 
 def _say(report: TransferReport) -> None:
@@ -70,3 +73,9 @@ def _say(report: TransferReport) -> None:
     )
     if report.retracted:
         typer.echo(f"{report.retracted} were not copied: they are retracted there")
+    if report.invalid:
+        say_error(f"{report.invalid} signatures were not copied: they are not valid")
+    if report.refused:
+        for expert in report.refused:
+            say_error(f"not copied: {expert[:12]} has no signature by a trusted key")
+        raise typer.Exit(FAILED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ from roamrl.platform.store.cache import BlobCache, check_blob
 from roamrl.platform.store.errors import StoreError
 from roamrl.platform.store.layout import blob_key
 from roamrl.platform.store.limits import Limits
-from roamrl.platform.store.manifest import Blob, Manifest, ManifestFields
+from roamrl.platform.store.manifest import Blob, Manifest, ManifestFields, TensorSpec
 from roamrl.platform.store.tensors import decode_tensors, encode_tensors
 
 
@@ -37,10 +38,11 @@ def decode_bundle(manifest: Manifest, data: bytes, limits: Limits) -> PolicyBund
     """Return the policy a manifest and its blob, as :func:`read_blob` gives it, describe.
 
     Raises:
-        StoreError: If the module's kind is not on the allow-list, or the blob holds other tensors than the manifest
-            says.
+        StoreError: If the module's kind is not on the allow-list or it would be larger than its weights, or the blob
+            holds other tensors than the manifest says.
     """
     spec = _module_spec(manifest.module)
+    _check_size(spec, manifest.tensors)
     return PolicyBundle(spec, decode_tensors(data, manifest.blob, manifest.tensors, limits))
 
 
@@ -91,6 +93,30 @@ def _module_spec(module: Mapping[str, Any]) -> ModuleSpec:
         return ModuleSpec.from_json(module)
     except (InputError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"the module's spec cannot be read ({error}); publish the expert anew") from error
+
+
+def _check_size(spec: ModuleSpec, tensors: Mapping[str, TensorSpec]) -> None:
+    """Check that a module needs no more numbers than its weights hold, before memory is taken for one.
+
+    Raises:
+        StoreError: If it does, or its settings make no module.
+    """
+    import torch
+
+    from roamrl.algorithms.population.modules.build import MODULE_KINDS
+
+    held = sum(math.prod(tensor.shape) for tensor in tensors.values())
+    try:
+        with torch.device("meta"):
+            module = MODULE_KINDS[spec.kind](spec, 1)
+        needed = sum(parameter.numel() for parameter in module.parameters())
+    except (InputError, RuntimeError, TypeError, ValueError, OverflowError) as error:
+        words = str(error).splitlines()[0]
+        raise StoreError(f"the module's spec makes no module ({words}); publish the expert anew") from error
+    if needed > held:
+        raise StoreError(
+            f"the module's spec asks for {needed} numbers, its weights hold {held}; publish the expert anew"
+        )
 
 
 def _module_kinds() -> frozenset[str]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from roamrl.platform.monitoring.metrics import CACHE_READS, count
 from roamrl.platform.store.errors import StoreError
 from roamrl.platform.store.layout import check_id
 from roamrl.platform.store.manifest import Blob
@@ -75,11 +76,14 @@ class BlobCache:
         """
         kept = self._kept(blob)
         if kept is not None:
+            count(CACHE_READS, outcome="hit")
             return kept
         with self._alone(blob):
             kept = self._kept(blob)  # another process may have fetched it meanwhile
             if kept is not None:
+                count(CACHE_READS, outcome="hit")
                 return kept
+            count(CACHE_READS, outcome="miss")
             data = fetch()
             check_blob(data, blob)
             self._keep(blob, data)

@@ -9,6 +9,10 @@ class StoreError(InputError):
     """The store, or something given to it, cannot be used as it is; the message says how to mend it."""
 
 
+class SignatureError(StoreError):
+    """An expert has no signature by a trusted key, and the signature policy is ``enforce``."""
+
+
 class StoreUnavailableError(StoreError):
     """The store does not answer now: its host, network or file system is away."""
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from roamrl.algorithms.bundle import PolicyBundle
+from roamrl.platform.monitoring.metrics import STORE_LOADS, count
 from roamrl.platform.store.backend import Backend
 from roamrl.platform.store.bundle import decode_bundle, read_blob
 from roamrl.platform.store.cache import BlobCache
@@ -16,6 +17,9 @@ from roamrl.platform.store.entry import Entry
 from roamrl.platform.store.errors import StoreError
 from roamrl.platform.store.limits import Limits
 from roamrl.platform.store.manifest import Manifest
+from roamrl.platform.store.signatures import encode_signature, signed_content, signing_keys, write_signature
+from roamrl.platform.store.signing import Signer
+from roamrl.platform.store.trust_policy import Standing, TrustPolicy
 
 if TYPE_CHECKING:
     from roamrl.algorithms.population.acting import StackedPolicy
@@ -29,10 +33,18 @@ class Expert:
         entry: What the store says of it.
     """
 
-    def __init__(self, backend: Backend, limits: Limits, entry: Entry, cache: BlobCache | None = None) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        limits: Limits,
+        entry: Entry,
+        cache: BlobCache | None = None,
+        policy: TrustPolicy | None = None,
+    ) -> None:
         self._backend = backend
         self._limits = limits
         self._cache = cache
+        self._policy = policy
         self.entry = entry
 
     @property
@@ -46,9 +58,10 @@ class Expert:
         return self.entry.manifest
 
     def bundle(self) -> PolicyBundle:
-        """Return its module spec and weights, checked against the manifest.
+        """Return its module spec and weights, checked against the manifest, after a look at who signed it.
 
         Raises:
+            SignatureError: If no trusted key signed it, and the signature policy is ``enforce``.
             StoreError: If the weights are missing, were changed, hold NaN, or the module is not on the allow-list.
         """
         return self._bundle
@@ -100,7 +113,10 @@ class Expert:
 
     @cached_property
     def _bundle(self) -> PolicyBundle:
+        if self._policy is not None:
+            self._policy.check(self._backend, self.entry, self._limits)
         data = read_blob(self._backend, self.manifest, self._limits, self._cache)
+        count(STORE_LOADS)
         return decode_bundle(self.manifest, data, self._limits)
 
     @cached_property
@@ -109,9 +125,28 @@ class Expert:
 
         return StackedPolicy([self._bundle])
 
+    def signatures(self) -> list[Standing]:
+        """Return its signatures and what they are worth to this user, those by trusted keys first.
+
+        Raises:
+            StoreUnavailableError: If the store does not answer.
+        """
+        policy = self._policy or TrustPolicy()
+        return policy.standings(self._backend, self.entry, self._limits, signing_keys(self._backend, self.id))
+
+    def sign(self, signer: Signer) -> bool:
+        """Sign it; say whether it had no valid signature by that key before.
+
+        Raises:
+            StoreError: If its entry was not written in canonical form, or the store cannot be written.
+        """
+        data = encode_signature(signer, signed_content(self.entry))
+        return write_signature(self._backend, self.id, signer.key.id, data)
+
     def __repr__(self) -> str:
         manifest = self.manifest
         return f"Expert({self.entry.short}, {manifest.family}, {manifest.strategy}, {manifest.env_steps} steps)"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (Expert, (self._backend, self._limits, self.entry, self._cache))
+        policy = None if self._policy is None else self._policy.of_expert(self.id)
+        return (Expert, (self._backend, self._limits, self.entry, self._cache, policy))

@@ -61,7 +61,7 @@ class FolderBackend:
         """
         path = self._path(key)
         try:
-            with open(path, "rb", opener=_open_at_once) as file:
+            with open(path, "rb", opener=_open_plainly) as file:
                 status = os.fstat(file.fileno())
                 if not stat.S_ISREG(status.st_mode):
                     raise StoreError(f"{path} is not a plain file; remove it")
@@ -71,6 +71,8 @@ class FolderBackend:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise _link(path) from error
             raise _kind_of(error)(
                 f"cannot read {path}: {error.strerror}; check the folder and its permissions"
             ) from error
@@ -137,7 +139,7 @@ class FolderBackend:
 
     def _walk(self, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
         pending = [prefix.rstrip("/")]
-        self._path(pending[0])
+        self._path(f"{pending[0]}/x")
         while pending:
             folder = pending.pop()
             try:
@@ -157,12 +159,17 @@ class FolderBackend:
         parts = key.split("/")
         if not all(_COMPONENT.fullmatch(part) for part in parts):
             raise StoreError(f"{key!r} cannot name an object of a store; ids are 64 hexadecimal digits")
-        return self._root.joinpath(*parts)
+        folder = self._root
+        for part in parts[:-1]:  # or a collector would remove what lies elsewhere
+            folder = folder / part
+            if folder.is_symlink():
+                raise _link(folder)
+        return folder / parts[-1]
 
     @contextlib.contextmanager
     def _temporary(self, final: Path, data: bytes) -> Iterator[Path]:
         """Write data to a synced temporary file, yield it, and remove it if it is still there."""
-        temporary = self._root / _TEMPORARY / uuid.uuid4().hex
+        temporary = self._path(f"{_TEMPORARY}{uuid.uuid4().hex}")
         with _writing(final):
             temporary.parent.mkdir(exist_ok=True)
             final.parent.mkdir(parents=True, exist_ok=True)
@@ -194,9 +201,13 @@ def _kind_of(error: OSError, *, writing: bool = False) -> type[StoreError]:
     return StoreReadOnlyError if writing and error.errno in _NO_WRITES else StoreError
 
 
-def _open_at_once(path: str, flags: int) -> int:
-    """Open without waiting, so that a named pipe put in a blob's place cannot hang a reader."""
-    return os.open(path, flags | os.O_NONBLOCK)
+def _open_plainly(path: str, flags: int) -> int:
+    """Open without following links, and without waiting: a named pipe in a blob's place cannot hang a reader."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
+
+
+def _link(path: Path) -> StoreError:
+    return StoreError(f"{path} is a symbolic link, which leads out of the store; put what it points to in its place")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -19,7 +19,7 @@ TRASH = "trash/"
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _ENTRY_KEY = re.compile(r"entries/(\d{8})/([0-9a-f]{64})\.json")
-_SIGNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_SIGNATURE_KEY = re.compile(r"signatures/([0-9a-f]{64})/[0-9a-f]{64}\.json")
 _TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _PREFIX = re.compile(r"[0-9a-f]{4,64}")
 
@@ -80,12 +80,23 @@ def id_of_tombstone(key: str) -> str | None:
     return name if _DIGEST.fullmatch(name) and key == tombstone_key(name) else None
 
 
+def is_key_id(text: str) -> bool:
+    """Say whether a text can be the id of a signing key: 64 hexadecimal digits."""
+    return _DIGEST.fullmatch(text) is not None
+
+
+def id_of_signature(key: str) -> str | None:
+    """Return the id of the entry that a signature's key belongs to, or None if the key is no signature's."""
+    match = _SIGNATURE_KEY.fullmatch(key)
+    return match.group(1) if match else None
+
+
 def signature_key(entry_id: str, key_id: str) -> str:
     """Return the key of an entry's signature by a key.
 
     Raises:
-        StoreError: If the key's id cannot be a file's name.
+        StoreError: If the key's id is none.
     """
-    if not _SIGNER.fullmatch(key_id):
-        raise StoreError(f"{key_id[:80]!r} is no key's id; an id has up to 128 letters, digits, '.', '_' and '-'")
+    if not is_key_id(key_id):
+        raise StoreError(f"{key_id[:80]!r} is no key's id; an id has 64 hexadecimal digits (0-9, a-f)")
     return f"{SIGNATURES}{check_id(entry_id)}/{key_id}.json"

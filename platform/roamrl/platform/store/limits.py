@@ -28,6 +28,7 @@ class Limits:
         tensor_name: Characters of a tensor's name.
         blob_bytes: Size of a policy's tensors in all.
         index_bytes: Size of an index snapshot.
+        signature_bytes: Size of a signature's file.
     """
 
     manifest_bytes: int = 1_000_000
@@ -37,6 +38,7 @@ class Limits:
     tensor_name: int = 256
     blob_bytes: int = 1 << 30
     index_bytes: int = 4 << 30
+    signature_bytes: int = 1024
 
 
 def read_json(data: bytes, what: str, limits: Limits) -> Any:
@@ -48,7 +50,8 @@ def read_json(data: bytes, what: str, limits: Limits) -> Any:
         limits: Bounds on size and depth.
 
     Raises:
-        StoreError: If it is too large or too deep, no JSON, or holds NaN, an infinity or half a surrogate pair.
+        StoreError: If it is too large or too deep, no JSON, or holds NaN, an infinity, half a surrogate pair, or a name
+            twice in one map, of which readers may take either.
     """
     if len(data) > limits.manifest_bytes:
         raise StoreError(f"{what} has {len(data)} bytes; at most {limits.manifest_bytes} are accepted; shorten it")
@@ -56,7 +59,13 @@ def read_json(data: bytes, what: str, limits: Limits) -> Any:
         text = data.decode("utf-8")
         if _SURROGATE.search(text):
             raise ValueError("characters beyond 16 bits must be written out, not escaped")
-        value = json.loads(text, parse_constant=_refuse_constant, parse_int=_integer, parse_float=_number)
+        value = json.loads(
+            text,
+            object_pairs_hook=_map,
+            parse_constant=_refuse_constant,
+            parse_int=_integer,
+            parse_float=_number,
+        )
     except RecursionError as error:
         raise _too_deep(what, limits) from error
     except ValueError as error:
@@ -81,6 +90,15 @@ def _check_depth(value: Any, what: str, limits: Limits) -> None:
 
 def _too_deep(what: str, limits: Limits) -> StoreError:
     return StoreError(f"{what} is nested more than {limits.json_depth} levels deep; flatten it")
+
+
+def _map(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in value if names.count(name) > 1)
+        raise ValueError(f"the name {twice[:40]!r} stands twice in a map")
+    return value
 
 
 def _refuse_constant(name: str) -> NoReturn:

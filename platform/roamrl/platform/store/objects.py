@@ -165,7 +165,7 @@ class ObjectBackend:
             from obstore.store import S3Store
         except ImportError as error:
             raise StoreError(
-                f"{self.location} needs the package obstore; install it with `pip install 'roamrl[s3]'`"
+                f"{self.location} needs the package obstore; install it with `pip install obstore`"
             ) from error
         endpoint = _endpoint()
         plain = endpoint is not None and endpoint.startswith("http://")

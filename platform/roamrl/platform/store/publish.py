@@ -14,17 +14,27 @@ from roamrl.platform.store.errors import StoreError
 from roamrl.platform.store.layout import blob_key, entry_key, tombstone_key
 from roamrl.platform.store.limits import Limits
 from roamrl.platform.store.manifest import Blob, Envelope, Manifest
+from roamrl.platform.store.signatures import encode_signature, write_signature
+from roamrl.platform.store.signing import Signer
 
 _ATTEMPTS = 4
 _PAUSE_S = 0.1
 """Seconds by which each attempt waits longer than the one before: another writer may be at the same object."""
 
 
-def publish_entry(backend: Backend, limits: Limits, manifest: Manifest, blob: bytes, publisher: str | None) -> Entry:
+def publish_entry(
+    backend: Backend,
+    limits: Limits,
+    manifest: Manifest,
+    blob: bytes,
+    publisher: str | None,
+    signer: Signer | None = None,
+) -> Entry:
     """Put a blob and the manifest that refers to it; the same content twice is one entry.
 
     The blob is put anew even where it exists, which renews its age, and is verified once more after the manifest is
-    visible: a collector that runs beside the publisher may have taken the old one in between.
+    visible: a collector that runs beside the publisher may have taken the old one in between. A signature is there
+    before the entry is, so that no reader finds the entry without it.
 
     Returns:
         The entry as a reader sees it; where it existed already, with the first publisher's envelope of that day.
@@ -39,6 +49,8 @@ def publish_entry(backend: Backend, limits: Limits, manifest: Manifest, blob: by
     decode_entry(document, entry_id, limits)
     if backend.get(tombstone_key(entry_id), limits.manifest_bytes) is not None:
         raise StoreError(f"expert {entry_id[:12]} was retracted and stays so; publish a policy that differs from it")
+    if signer is not None:
+        write_signature(backend, entry_id, signer.key.id, encode_signature(signer, content))
     return put_entry(backend, limits, entry_key(entry_id, now), entry_id, document, manifest.blob, blob)
 
 

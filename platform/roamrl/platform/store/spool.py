@@ -17,10 +17,11 @@ from roamrl.platform.store.errors import StoreError, StoreReadOnlyError, StoreUn
 from roamrl.platform.store.folder import FolderBackend
 from roamrl.platform.store.format import make_store
 from roamrl.platform.store.garbage import Collector
-from roamrl.platform.store.layout import ENTRIES, id_of_entry
+from roamrl.platform.store.layout import ENTRIES, SIGNATURES, id_of_entry, id_of_signature
 from roamrl.platform.store.limits import Limits
 from roamrl.platform.store.manifest import Manifest
 from roamrl.platform.store.publish import publish_entry
+from roamrl.platform.store.signing import Signer
 from roamrl.platform.store.transfer import TransferReport, copy_entries
 
 SPOOL_FOLDER = "ROAMRL_SPOOL"
@@ -75,7 +76,15 @@ class Spool:
         data = self.backend.get(matches[0][1], limits.manifest_bytes)
         return None if data is None else decode_entry(data, matches[0][0], limits)
 
-    def publish(self, store: Backend, limits: Limits, manifest: Manifest, blob: bytes, publisher: str | None) -> Entry:
+    def publish(
+        self,
+        store: Backend,
+        limits: Limits,
+        manifest: Manifest,
+        blob: bytes,
+        publisher: str | None,
+        signer: Signer | None = None,
+    ) -> Entry:
         """Publish to the store; where it takes no writes, keep the entry here and say so once.
 
         After a store that was away has taken an entry, it is given those that waited.
@@ -85,7 +94,7 @@ class Spool:
         """
         if time.monotonic() >= self._rests_until:
             try:
-                entry = publish_entry(store, limits, manifest, blob, publisher)
+                entry = publish_entry(store, limits, manifest, blob, publisher, signer)
             except (StoreUnavailableError, StoreReadOnlyError) as error:
                 self._rests_until = time.monotonic() + REST_S
                 self._tell(store, error)
@@ -93,7 +102,7 @@ class Spool:
                 self._empty_quietly(store, limits)
                 return entry
         make_store(self.backend)
-        return publish_entry(self.backend, limits, manifest, blob, publisher)
+        return publish_entry(self.backend, limits, manifest, blob, publisher, signer)
 
     def empty_into(self, store: Backend, limits: Limits) -> TransferReport:
         """Copy what waits to a store and remove it here; entries the store has retracted are removed, too.
@@ -105,7 +114,8 @@ class Spool:
         """
         keys = self.keys()
         report = copy_entries(self.backend, store, limits, keys)
-        for key in keys.values():
+        signatures = [key for key in self.backend.list(SIGNATURES) if id_of_signature(key) in keys]
+        for key in (*keys.values(), *signatures):
             self.backend.delete(key)
         if keys:
             Collector(self.backend, limits, grace_s=0.0).run()

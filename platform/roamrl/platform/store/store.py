@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from roamrl.algorithms.bundle import PolicyBundle
 from roamrl.envs.canonical import canonical_json
+from roamrl.platform.monitoring.metrics import SPOOLED_ENTRIES, STORE_PUBLISHES, count, level
 from roamrl.platform.store.backend import Backend
 from roamrl.platform.store.bundle import encode_bundle
 from roamrl.platform.store.cache import BlobCache
@@ -29,9 +31,11 @@ from roamrl.platform.store.manifest import ManifestFields, build_record
 from roamrl.platform.store.probe import ProbeResult, probe
 from roamrl.platform.store.publish import publish_entry, stamp
 from roamrl.platform.store.query import Condition, Query, nearest_rows
+from roamrl.platform.store.signing import Signer, signer_of_environment
 from roamrl.platform.store.spool import Spool
 from roamrl.platform.store.tags import move_tag, read_tag, tag_names
 from roamrl.platform.store.transfer import TransferReport, copy_entries
+from roamrl.platform.store.trust_policy import TrustPolicy
 from roamrl.platform.store.verify import VerifyReport, verify_store
 
 _log = logging.getLogger(__name__)
@@ -55,6 +59,7 @@ class ExpertStore:
 
     Attributes:
         spool: Where entries wait while the store takes no writes; None where that is an error.
+        policy: What signatures experts must have to be loaded from here, or copied here.
     """
 
     def __init__(
@@ -63,54 +68,72 @@ class ExpertStore:
         limits: Limits | None = None,
         cache: BlobCache | None = None,
         spool: Spool | None = None,
+        policy: TrustPolicy | None = None,
     ) -> None:
         self._backend = backend
         self._limits = limits or Limits()
         self._cache = cache
         self.spool = spool
+        self.policy = policy or TrustPolicy()
         self._catalogue = Catalogue(backend, self._limits)
         self._outdated = True
         self._read_once = False
         self._probed: ProbeResult | None = None
 
     @classmethod
-    def open(cls, where: str | Path, limits: Limits | None = None, *, spooling: bool = False) -> ExpertStore:
+    def open(
+        cls, where: str | Path, limits: Limits | None = None, *, spooling: bool = False, signatures: str | None = None
+    ) -> ExpertStore:
         """Open a store.
 
         Args:
             where: A folder, as a path or ``file://`` URL, or ``s3://bucket/prefix``.
             limits: Bounds on what is read and published.
             spooling: Keep on this node what is published while the store takes no writes (:class:`Spool`).
+            signatures: What happens to experts that no trusted key signed: ``off``, ``warn``, ``enforce``; None for
+                what ``ROAMRL_SIGNATURES`` says, or else ``warn`` if this user trusts any key.
 
         Raises:
-            StoreError: If there is no store, or it is of another version.
+            StoreError: If there is no store, it is of another version, or the file of trusted keys cannot be used.
         """
-        store = cls._at(where, limits, spooling)
+        store = cls._at(where, limits, spooling, signatures)
         check_store(store._backend, store._limits)
         return store
 
     @classmethod
-    def init(cls, where: str | Path, limits: Limits | None = None, *, spooling: bool = False) -> ExpertStore:
+    def init(
+        cls, where: str | Path, limits: Limits | None = None, *, spooling: bool = False, signatures: str | None = None
+    ) -> ExpertStore:
         """Make a store in a new or empty folder or prefix, or open the one that is there (as :meth:`open`).
 
         Raises:
             StoreError: If the place holds something else, or cannot be written.
         """
-        store = cls._at(where, limits, spooling)
+        store = cls._at(where, limits, spooling, signatures)
         make_store(store._backend)
         check_store(store._backend, store._limits)
         return store
 
     @classmethod
-    def _at(cls, where: str | Path, limits: Limits | None, spooling: bool) -> ExpertStore:
+    def _at(cls, where: str | Path, limits: Limits | None, spooling: bool, signatures: str | None) -> ExpertStore:
         backend = backend_at(where)
         cache = BlobCache.of_node() if backend.remote else None
-        return cls(backend, limits, cache, Spool.of(backend.location) if spooling else None)
+        spool = Spool.of(backend.location) if spooling else None
+        return cls(backend, limits, cache, spool, TrustPolicy.of_user(signatures))
 
     @property
     def location(self) -> str:
         """Where the store is."""
         return self._backend.location
+
+    @cached_property
+    def signer(self) -> Signer | None:
+        """The key that signs what this process publishes: that of ``ROAMRL_SIGNING_KEY``, None if it is not set.
+
+        Raises:
+            StoreError: If its file cannot be used.
+        """
+        return signer_of_environment()
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -120,7 +143,7 @@ class ExpertStore:
     def publish(
         self, bundle: PolicyBundle, manifest: ManifestFields | Mapping[str, Any], *, publisher: str | None = None
     ) -> str:
-        """Publish a policy; the same policy with the same manifest twice is one entry.
+        """Publish a policy, signed if there is a :attr:`signer`; the same policy and manifest twice is one entry.
 
         With a spool, an entry that the store does not take now waits there, and is found by its id all the same.
 
@@ -139,9 +162,12 @@ class ExpertStore:
             manifest = build_record(ManifestFields, manifest, "manifest")
         complete, blob = encode_bundle(bundle, manifest, self._limits)
         if self.spool is None:
-            entry = publish_entry(self._backend, self._limits, complete, blob, publisher)
+            entry = publish_entry(self._backend, self._limits, complete, blob, publisher, self.signer)
         else:
-            entry = self.spool.publish(self._backend, self._limits, complete, blob, publisher)
+            entry = self.spool.publish(self._backend, self._limits, complete, blob, publisher, self.signer)
+            level(SPOOLED_ENTRIES, len(self.spool.keys()))
+        count(STORE_PUBLISHES)
+        self.policy.pass_on(entry.id)
         self._outdated = True
         return entry.id
 
@@ -153,8 +179,8 @@ class ExpertStore:
         """
         waiting = self._waiting(reference)
         if waiting is not None and self.spool is not None:
-            return Expert(self.spool.backend, self._limits, waiting)
-        return Expert(self._backend, self._limits, self._entry_here(reference), self._cache)
+            return Expert(self.spool.backend, self._limits, waiting, policy=self.policy)
+        return Expert(self._backend, self._limits, self._entry_here(reference), self._cache, self.policy)
 
     def entry(self, reference: str) -> Entry:
         """Return an entry by id, by the beginning of an id or by tag; one that is not known yet is looked for.
@@ -284,6 +310,8 @@ class ExpertStore:
     def copy_to(self, target: ExpertStore, references: Sequence[str] = ()) -> TransferReport:
         """Copy experts, their weights and signatures to another store; what is there already is left alone.
 
+        What the target's signature policy refuses is not copied, and named in the report.
+
         Args:
             target: Where they go.
             references: Which, as :meth:`get` takes them; all that are not retracted if none are given.
@@ -296,7 +324,7 @@ class ExpertStore:
         catalogue = self._catalogue
         chosen = ids or [entry_id for entry_id in catalogue.keys if entry_id not in catalogue.retracted]
         keys = {entry_id: catalogue.keys[entry_id] for entry_id in chosen}
-        report = copy_entries(self._backend, target._backend, self._limits, keys)
+        report = copy_entries(self._backend, target._backend, self._limits, keys, target.policy)
         target._outdated = True
         return report
 
@@ -321,7 +349,7 @@ class ExpertStore:
 
     def verify(self) -> VerifyReport:
         """Read everything and check it against what names it."""
-        return verify_store(self._backend, self._limits)
+        return verify_store(self._backend, self._limits, self.policy)
 
     def gc(self, grace_s: float = DAY_S) -> GarbageReport:
         """Remove blobs nobody refers to and leftovers of killed writers, if older than the grace period.
@@ -362,4 +390,4 @@ class ExpertStore:
         return f"ExpertStore({self.location!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (ExpertStore, (self._backend, self._limits, self._cache, self.spool))
+        return (ExpertStore, (self._backend, self._limits, self._cache, self.spool, self.policy))

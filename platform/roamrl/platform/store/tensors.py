@@ -86,7 +86,8 @@ def check_specs(specs: Mapping[str, TensorSpec], limits: Limits) -> None:
             raise StoreError(f"tensor name {name[:40]!r}: use 1 to {limits.tensor_name} characters, not '__metadata__'")
         if len(spec.shape) > limits.tensor_dims:
             raise StoreError(f"tensor {name!r} has {len(spec.shape)} dimensions; at most {limits.tensor_dims}")
-        total += math.prod(spec.shape) * np.dtype(spec.dtype).itemsize
+        # An axis of none counts as one: NumPy refuses what would be too large without it.
+        total += math.prod(max(axis, 1) for axis in spec.shape) * np.dtype(spec.dtype).itemsize
     if total > limits.blob_bytes:
         raise StoreError(f"the tensors take {total} bytes; a policy has at most {limits.blob_bytes}")
 

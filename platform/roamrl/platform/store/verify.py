@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from roamrl.platform.store.backend import Backend
@@ -10,8 +11,10 @@ from roamrl.platform.store.catalogue import Catalogue, Problem
 from roamrl.platform.store.entry import Entry, decode_entry, manifest_id
 from roamrl.platform.store.errors import StoreError
 from roamrl.platform.store.index import index_row
+from roamrl.platform.store.layout import SIGNATURES, id_of_signature, signature_key
 from roamrl.platform.store.limits import Limits
 from roamrl.platform.store.tags import read_tag, tag_names
+from roamrl.platform.store.trust_policy import Standing, TrustPolicy
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,9 @@ class VerifyReport:
         bytes: Their size in all.
         retracted: Entries that were retracted.
         tags: Tags read.
+        trusted: Signatures that are valid, by trusted keys.
+        untrusted: Signatures that are valid, by other keys.
+        invalid: Signatures that are not valid.
         problems: What is wrong.
     """
 
@@ -32,6 +38,9 @@ class VerifyReport:
     bytes: int
     retracted: int
     tags: int
+    trusted: int
+    untrusted: int
+    invalid: int
     problems: tuple[Problem, ...]
 
     @property
@@ -40,22 +49,38 @@ class VerifyReport:
         return not self.problems
 
 
-def verify_store(backend: Backend, limits: Limits) -> VerifyReport:
-    """Read everything in a store from its files (never from an index) and check it."""
+def verify_store(backend: Backend, limits: Limits, policy: TrustPolicy) -> VerifyReport:
+    """Read everything in a store from its files (never from an index) and check it.
+
+    Under the policy ``enforce``, an expert without a valid signature by a trusted key is a problem.
+    """
     catalogue = Catalogue(backend, limits)
     catalogue.refresh()
     problems = list(catalogue.problems)
     told = {problem.key for problem in problems}
     sizes: dict[str, int] = {}
+    standings: list[Standing] = []
+    signed, stray = _signature_files(backend)
+    problems += stray
     for entry_id, key in catalogue.keys.items():
         try:
             entry = _check_entry(backend, limits, entry_id, key)
             _check_index(catalogue, entry)
+            found = policy.standings(backend, entry, limits, signed.get(entry_id, ()))
+            standings += found
+            problems += [
+                Problem(signature_key(entry_id, each.signature.key_id), each.signature.problem)
+                for each in found
+                if each.word == "invalid"
+            ]
+            if entry_id not in catalogue.retracted:
+                _check_policy(policy, entry, found)
             if entry.manifest.blob.sha256 not in sizes and entry_id not in catalogue.retracted:
                 sizes[entry.manifest.blob.sha256] = _check_weights(backend, limits, entry)
         except StoreError as error:
             if key not in told:
                 problems.append(Problem(key, str(error)))
+    words = [each.word for each in standings]
     names = tag_names(backend)
     problems += [problem for name in names if (problem := _check_tag(backend, limits, name, catalogue)) is not None]
     return VerifyReport(
@@ -64,6 +89,9 @@ def verify_store(backend: Backend, limits: Limits) -> VerifyReport:
         bytes=sum(sizes.values()),
         retracted=len(catalogue.retracted & set(catalogue.keys)),
         tags=len(names),
+        trusted=words.count("trusted"),
+        untrusted=words.count("untrusted"),
+        invalid=words.count("invalid"),
         problems=tuple(problems),
     )
 
@@ -78,6 +106,25 @@ def _check_entry(backend: Backend, limits: Limits, entry_id: str, key: str) -> E
             f"entry {entry.short} is not in canonical form; restore or remove its file and publish the expert anew"
         )
     return entry
+
+
+def _signature_files(backend: Backend) -> tuple[dict[str, list[str]], list[Problem]]:
+    """Return the ids of the keys that each entry has signatures by; and files that are no signature's."""
+    signed: dict[str, list[str]] = {}
+    problems = []
+    for key in backend.list(SIGNATURES):
+        entry_id = id_of_signature(key)
+        if entry_id is None:
+            problems.append(Problem(key, "its name is no signature's; remove it"))
+        else:
+            signed.setdefault(entry_id, []).append(key.rpartition("/")[2].removesuffix(".json"))
+    return signed, problems
+
+
+def _check_policy(policy: TrustPolicy, entry: Entry, found: Sequence[Standing]) -> None:
+    if policy.mode == "enforce" and not any(each.word == "trusted" for each in found):
+        signatures = [each.signature for each in found]
+        raise StoreError(policy.reason(entry, [each.key_id for each in signatures], signatures))
 
 
 def _check_index(catalogue: Catalogue, entry: Entry) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from roamrl.algorithms.bundle import ModuleSpec, PolicyBundle
@@ -149,6 +149,7 @@ class LearnerSpec:
         algorithm: Name of the learning algorithm.
         task_gradients: What is done with the gradients of each task of a member's pool: nothing; once an iteration
             their conflict is measured; in every update conflicts are projected away.
+        gammas: Discount a step of each member, in place of the shared settings' one; empty where all have that.
     """
 
     module: ModuleSpec
@@ -159,6 +160,7 @@ class LearnerSpec:
     algorithm: AlgorithmName = "ppo"
     dqn: DQNSettings | None = None
     task_gradients: TaskGradientUse = "none"
+    gammas: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.members or not self.phases:
@@ -172,11 +174,32 @@ class LearnerSpec:
                 "the kind 'q', 'ppo' with neither"
             )
         check_meta(self)
+        self._check_gammas()
+
+    def _check_gammas(self) -> None:
+        if not self.gammas:
+            return
+        if self.meta is not None:
+            raise InputError("members that learn to adapt share one discount; leave gammas out, and set ppo.gamma")
+        if len(self.gammas) != len(self.members):
+            raise InputError(f"{len(self.gammas)} gammas for {len(self.members)} members; give each one, or none")
+        most = 1.0 if self.dqn is None else 1.0 - 1e-9
+        if any(not 0 < gamma <= most for gamma in self.gammas):
+            raise InputError(f"gammas lie above 0 and up to 1 (below 1 for 'dqn'), got {list(self.gammas)}")
 
     @property
     def gamma(self) -> float:
-        """Discount a step."""
+        """Discount a step that members have which have none of their own."""
         return self.ppo.gamma if self.dqn is None else self.dqn.gamma
+
+    @property
+    def member_gammas(self) -> tuple[float, ...]:
+        """Discount a step of each member."""
+        return self.gammas or (self.gamma,) * len(self.members)
+
+    def of_members(self, share: slice) -> LearnerSpec:
+        """Return the same learner with some of its members alone."""
+        return replace(self, members=self.members[share], gammas=self.gammas[share])
 
     @property
     def meta(self) -> MetaSettings | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from roamrl.algorithms.learner_spec import LearnerSpec, MemberSpec
@@ -15,6 +17,9 @@ from roamrl.algorithms.population.modules.conditioned import EMBEDDING, StackedC
 from roamrl.algorithms.population.modules.stacked import StackedModule
 from roamrl.algorithms.population.optimiser import StackedAdam
 from roamrl.envs.errors import InputError
+
+HYPER = ("lr", "clip", "entropy_coeff", "max_grad_norm")
+"""Names of what each member learns with."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +41,20 @@ class MemberHyper:
     @classmethod
     def of(cls, members: Sequence[MemberSpec], device: torch.device | str = "cpu") -> MemberHyper:
         """Collect the settings of members."""
-        return cls(
-            *(
-                torch.tensor([getattr(member, name) for member in members], dtype=torch.float32, device=device)
-                for name in ("lr", "clip", "entropy_coeff", "max_grad_norm")
-            )
-        )
+        return cls.from_values({name: [getattr(member, name) for member in members] for name in HYPER}, device)
+
+    @classmethod
+    def from_values(
+        cls, values: Mapping[str, Sequence[float] | NDArray[np.float64]], device: torch.device | str = "cpu"
+    ) -> MemberHyper:
+        """Take settings by name, [P] each; names of :data:`HYPER`, others are left alone."""
+        return cls(**{name: torch.tensor(values[name], dtype=torch.float32, device=device) for name in HYPER})
+
+
+def member_values(spec: LearnerSpec) -> dict[str, NDArray[np.float64]]:
+    """Return what each member learns with, [P] by name: the names of :data:`HYPER`, and ``gamma``."""
+    own = {name: np.array([getattr(member, name) for member in spec.members], np.float64) for name in HYPER}
+    return own | {"gamma": np.array(spec.member_gammas, np.float64)}
 
 
 def start_population(spec: LearnerSpec, device: torch.device | str = "cpu") -> tuple[StackedModule, StackedAdam]:

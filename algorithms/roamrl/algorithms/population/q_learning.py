@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -30,13 +31,23 @@ class QLearning:
     alone). With a reward of K parts, r and Q are vectors psi and Q_i = w . psi_i (successor features, Barreto et al.,
     NIPS 2017). Values are in units of (1 - gamma) times return.
 
+    Without ``gammas``, the discount of each member, all have that of the settings.
+
     Attributes:
         target: Weights of the target networks, [P, D].
         updates: Updates made.
     """
 
-    def __init__(self, module: StackedActionValues, optimiser: StackedAdam, settings: DQNSettings) -> None:
+    def __init__(
+        self,
+        module: StackedActionValues,
+        optimiser: StackedAdam,
+        settings: DQNSettings,
+        gammas: Sequence[float] | None = None,
+    ) -> None:
         self._module, self._optimiser, self._settings = module, optimiser, settings
+        own = [settings.gamma] * module.members if gammas is None else gammas
+        self._reward_weight = torch.tensor([1.0 - gamma for gamma in own], device=module.weights.device)[:, None, None]
         self.target = module.weights.detach().clone()
         self.updates = 0
         self._owed = 0.0
@@ -94,7 +105,7 @@ class QLearning:
         following = module.prepare(rows["next_obs"])
         best = module.best_values(following, module.weights).argmax(dim=1)
         valued = _of_action(module.own_parts(following, self.target), best)
-        return (1.0 - self._settings.gamma) * rows["rewards"].mT + rows["discounts"][:, None] * valued
+        return self._reward_weight * rows["rewards"].mT + rows["discounts"][:, None] * valued
 
     def state(self) -> dict[str, Any]:
         """Return what the next update depends on besides module, optimiser and replay."""

@@ -21,6 +21,7 @@ from roamrl.platform.cli import (
     store,
     studies,
     submit,
+    sweep,
     traces,
 )
 from roamrl.platform.cli.exit_codes import ReportingGroup
@@ -44,6 +45,7 @@ export.add_to(app)
 serve.add_to(app)
 bench.add_to(app)
 submit.add_to(app)
+sweep.add_to(app)
 doctor.add_to(app)
 app.add_typer(store.app, name="store")
 app.add_typer(traces.app, name="traces")

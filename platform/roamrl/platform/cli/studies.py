@@ -40,6 +40,9 @@ def run(
     fresh: FreshOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, and stop.")] = False,
     store: StoreOption = DEFAULT_STORE,
+    track: Annotated[
+        list[str] | None, typer.Option(metavar="mlflow|wandb", help="Tell a tracker of every trial; repeatable.")
+    ] = None,
 ) -> None:
     """Run a study or a suite of them, or go on with one. The last line is the run's folder."""
     from roamrl.platform.study.load import load_study
@@ -52,11 +55,12 @@ def run(
             _print_plan(one, titled=suite is not None)
         return
     from roamrl.platform.cli.progress import shown_progress
+    from roamrl.platform.monitoring.trackers import tracked
     from roamrl.platform.study.run import run_study
 
     place = Path(out) if out else None
     try:
-        with shown_progress() as progress:
+        with tracked(track or ()), shown_progress() as progress:
             if suite:
                 done = run_suite(suite, out=place, address=address, fresh=fresh, store=store, progress=progress)
             else:

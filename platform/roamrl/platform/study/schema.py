@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from roamrl.envs.canonical import JSON, content_hash
 from roamrl.envs.family import get_family
 from roamrl.platform.study.learning_entries import AdaptEntry, DQNEntry, Entry, ModuleEntry, PPOEntry, PretrainEntry
+from roamrl.platform.study.search_entries import SearchEntry
 
 
 class TaskEntry(Entry):
@@ -227,6 +228,7 @@ class Study(Entry):
         gap: The generalisation gap against the number of training contexts; None for none.
         zero_shot_matrix: Whether every source policy is scored on every target as it is, also where no arm chooses
             among sources.
+        search: Which settings of an arm's pretraining ``roamrl sweep`` tries; None for none. A run ignores it.
         execution: How the work is cut up.
         seed: Root of all training seeds.
     """
@@ -250,6 +252,7 @@ class Study(Entry):
     tuned_classical: TunedClassicalEntry | None = None
     gap: GapEntry | None = None
     zero_shot_matrix: bool = False
+    search: SearchEntry | None = None
     execution: ExecutionEntry = ExecutionEntry()
     seed: int = 0
 
@@ -268,6 +271,8 @@ class Study(Entry):
             raise ValueError(f"gap.arms {list(self.gap.arms)} must be arms with sources, which are {known}")
         if self.val in self.targets:
             raise ValueError("'val' is for choices and may not be a target as well")
+        if self.search is not None:
+            self.search.check_names(list(self.arms), self.targets, self.val)
         return self
 
     @property
@@ -287,5 +292,5 @@ class Study(Entry):
 
     @property
     def hash(self) -> str:
-        """The sha256 of the resolved study, without its traces' place on disk."""
-        return content_hash(self.model_dump(mode="json", exclude={"traces"}))
+        """The sha256 of what a run depends on: the resolved study without its traces' place on disk and its search."""
+        return content_hash(self.model_dump(mode="json", exclude={"traces", "search"}))

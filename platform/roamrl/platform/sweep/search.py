@@ -1,0 +1,162 @@
+"""A sweep's trials as Ray Tune runs them: what is tried next, what ends early, and going on after a kill."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from ray import tune
+from ray.tune.callback import Callback
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule, TrialScheduler
+
+from roamrl.cluster.variables import default_variables
+from roamrl.envs.canonical import JSON
+from roamrl.platform.study.folder import Failure, failure_reason
+from roamrl.platform.study.learn import SNAPSHOT_PERIOD_S
+from roamrl.platform.study.progress import Progress
+from roamrl.platform.study.schema import Study
+from roamrl.platform.study.search_entries import SearchEntry
+from roamrl.platform.sweep.algorithm import REPORTS, SCORE, SweepAlgorithm
+from roamrl.platform.sweep.folder import SweepFolder
+from roamrl.platform.sweep.paths import value_at
+from roamrl.platform.sweep.spaces import DRAWN_TRIALS, Settings, draw_settings, tune_domain
+from roamrl.platform.sweep.trial import search_of
+
+_EXPERIMENT = "sweep"
+
+
+def run_trials(folder: SweepFolder, study: Study, progress: Progress) -> tuple[list[Settings], list[Failure]]:
+    """Run the trials that are not over, and return the settings of all in the order they began, and what failed."""
+    storage = (folder.path / "tune").resolve()
+    with _watched(progress), _tune_environment():
+        if tune.Tuner.can_restore(str(storage / _EXPERIMENT)):
+            tuner = tune.Tuner.restore(
+                str(storage / _EXPERIMENT), trainable=SweepAlgorithm, resume_unfinished=True, restart_errored=True
+            )
+        else:
+            tuner = _tuner(folder, study)
+        grid = tuner.fit()
+    results = [grid[number] for number in range(len(grid))]
+    settings = [dict(result.config["searched"]) for result in results if result.config]
+    failures = [
+        Failure(label(dict(result.config["searched"])), "sweep", failure_reason(result.error))
+        for result in results
+        if result.error is not None and result.config
+    ]
+    return settings, failures
+
+
+def label(settings: Mapping[str, JSON]) -> str:
+    """Return a trial's settings in a line."""
+    return ", ".join(f"{name}={_short(value)}" for name, value in settings.items()) or "the study's own settings"
+
+
+def _short(value: JSON) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _tuner(folder: SweepFolder, study: Study) -> tune.Tuner:
+    search = search_of(study)
+    drawn: dict[str, Any] = {"searched": {}}
+    algorithm, samples = None, 1
+    if search.algorithm == "optuna":
+        drawn = {"searched": {path: tune_domain(space) for path, space in search.space.items()}}
+        algorithm, samples = _optuna(study, search), search.budget.trials or DRAWN_TRIALS
+    elif search.space:
+        drawn = {"searched": tune.grid_search(draw_settings(search))}
+    return tune.Tuner(
+        SweepAlgorithm,
+        param_space={"sweep_folder": str(folder.path.resolve()), **drawn},
+        tune_config=tune.TuneConfig(
+            metric=SCORE,
+            mode="max",
+            scheduler=_scheduler(search),
+            search_alg=algorithm,
+            num_samples=samples,
+            max_concurrent_trials=search.concurrency,
+            time_budget_s=search.budget.wall_s,
+            reuse_actors=True,
+            trial_dirname_creator=lambda trial: str(trial.trial_id),
+        ),
+        run_config=tune.RunConfig(
+            name=_EXPERIMENT,
+            storage_path=str(folder.path.resolve() / "tune"),
+            verbose=0,
+            callbacks=[_TrialEnds()],
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1, num_to_keep=2, checkpoint_at_end=False),
+            failure_config=tune.FailureConfig(max_failures=study.execution.max_failures),
+        ),
+    )
+
+
+def _scheduler(search: SearchEntry) -> TrialScheduler | None:
+    if search.scheduler == "asha":
+        return AsyncHyperBandScheduler(
+            time_attr=REPORTS,
+            max_t=search.budget.reports,
+            grace_period=search.asha.grace,
+            reduction_factor=search.asha.reduction,
+        )
+    if search.scheduler == "median":
+        return MedianStoppingRule(time_attr=REPORTS, grace_period=search.asha.grace, min_samples_required=3)
+    return None
+
+
+def _optuna(study: Study, search: SearchEntry) -> Any:
+    """Return Optuna's tree-structured Parzen estimator, told to try the study's own settings first if it may."""
+    from ray.tune.search.optuna import OptunaSearch
+
+    own = {path: value_at(study, path) for path in search.space}
+    within = all(space.contains(own[path]) for path, space in search.space.items())
+    first = [{f"searched/{path}": value for path, value in own.items()}] if within else None
+    return OptunaSearch(seed=search.seed, points_to_evaluate=first)
+
+
+_watching: dict[str, Progress] = {}
+
+
+class _TrialEnds(Callback):
+    """Tells the progress of this process that a trial is over; holds nothing, since Tune pickles it."""
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Pass the trial on."""
+        for progress in _watching.values():
+            progress.unit_started(trial.trial_id, label(trial.config["searched"]))
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Pass on that it is done, or was ended early."""
+        last = trial.last_result or {}
+        windows, seconds = int(last.get("num_env_steps_sampled_lifetime") or 0), float(last.get("time_total_s") or 0.0)
+        for progress in _watching.values():
+            progress.unit_done(trial.trial_id, label(trial.config["searched"]), windows, seconds)
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Pass on that it failed for good."""
+        for progress in _watching.values():
+            progress.unit_failed(trial.trial_id, label(trial.config["searched"]), "its process ended with an error")
+
+
+@contextmanager
+def _watched(progress: Progress) -> Iterator[None]:
+    _watching["now"] = progress
+    try:
+        yield
+    finally:
+        _watching.clear()
+
+
+@contextmanager
+def _tune_environment() -> Iterator[None]:
+    """Snapshot the experiment often, and keep Tune's advice to its developers out of the terminal."""
+    wanted = {"TUNE_GLOBAL_CHECKPOINT_S": str(SNAPSHOT_PERIOD_S), "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1"}
+    logger = logging.getLogger("ray.tune")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with default_variables(wanted):
+            yield
+    finally:
+        logger.setLevel(level)

@@ -16,7 +16,9 @@ from roamrl.cluster.monitoring.files import PROMETHEUS_URL, dashboard, write_mon
 from roamrl.cluster.monitoring.metrics_source import MetricsSource
 from roamrl.platform.monitoring.metrics import METRICS
 
-KEPT = MetricsSource("10.0.0.1:6379", Path("/tmp/ray/session_1/prom_metrics_service_discovery.json"), ("10.0.0.1:7000",))
+KEPT = MetricsSource(
+    "10.0.0.1:6379", Path("/tmp/ray/session_1/prom_metrics_service_discovery.json"), ("10.0.0.1:7000",)
+)
 NOT_KEPT = MetricsSource("10.0.0.1:6379", None, ("10.0.0.1:7000", "10.0.0.2:7001"))
 PANELS = [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
 
@@ -110,7 +112,10 @@ def test_panels_fill_the_24_columns_without_overlap() -> None:
 def test_every_metric_is_shown_and_nothing_else_of_that_name() -> None:
     """The dashboard lies in a package that knows nothing of the one that records: names must not part."""
     shown = {
-        name for panel in PANELS for target in panel["targets"] for name in re.findall(r"ray_roamrl_\w+", target["expr"])
+        name
+        for panel in PANELS
+        for target in panel["targets"]
+        for name in re.findall(r"ray_roamrl_\w+", target["expr"])
     }
     serving = {"ray_roamrl_requests_total", "ray_roamrl_request_ms_bucket"}
     assert shown - serving == {metric.series for metric in METRICS}

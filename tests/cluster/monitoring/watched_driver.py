@@ -41,13 +41,16 @@ STUDY: dict[str, Any] = {
 
 
 def main() -> None:
-    place = Path(sys.argv[1])
-    with ray_session(num_cpus=2, dashboard=True, about={"roamrl_study": "watched"}) as session:
-        done = run_study(check_study(STUDY, "watched"), out=place / "run", store=str(place / "store"))
+    place = Path(sys.argv[1]).resolve()
+    study = check_study(STUDY, "watched")
+    with ray_session(num_cpus=2, dashboard=True, about={"roamrl_study": study.name}) as session:
+        done = run_study(study, out=place / "run", store=str(place / "store"))
         fail_once(place)
         read_twice(place)
         said = {"address": session.address, "dashboard": session.dashboard, "failed": done.failed}
-        print(json.dumps({**said, "tasks": names("tasks"), "actors": names("actors")}), flush=True)
+        assert session.dashboard is not None
+        shown = shown_by(session.dashboard)
+        print(json.dumps({**said, **shown}), flush=True)
         sys.stdin.read()
 
 
@@ -83,13 +86,15 @@ def read_twice(place: Path) -> None:
         Expert(backend_at(place / "store"), Limits(), entry, BlobCache(place / "blobs", 10**9)).bundle()
 
 
-def names(kind: str) -> list[str]:
-    """Return what Ray's dashboard calls this session's tasks or actors."""
-    from ray.util.state import list_actors, list_tasks
+def shown_by(dashboard: str) -> dict[str, list[Any]]:
+    """Return what a dashboard calls its session's tasks, actors and drivers."""
+    from ray.util.state import list_actors, list_jobs, list_tasks
 
-    if kind == "tasks":
-        return sorted({task.name for task in list_tasks(limit=1000)})
-    return sorted({actor.repr_name or actor.class_name for actor in list_actors(detail=True)})
+    return {
+        "tasks": sorted({task.name for task in list_tasks(address=dashboard, limit=1000)}),
+        "actors": sorted({actor.repr_name or "" for actor in list_actors(address=dashboard, detail=True)}),
+        "jobs": [dict(job.metadata or {}) for job in list_jobs(address=dashboard, detail=True)],
+    }
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,22 +28,28 @@ from ray.tune.result import DONE
 
 from roamrl.algorithms.bundle import PolicyBundle
 from roamrl.algorithms.learner_spec import LearnerSpec
+from roamrl.algorithms.population.exploit import Copy, Values
+from roamrl.algorithms.population.members import member_values
 from roamrl.algorithms.population.rollout import join_members
+from roamrl.algorithms.rllib.checkpoint_recovery import SealedCheckpoints
 from roamrl.algorithms.rllib.config import PopulationConfig, quiet_ray
 from roamrl.algorithms.rllib.outcome import Curve, LearnerDone, write_curve, write_done, write_snapshot
 from roamrl.algorithms.rllib.peak_memory import PeakMemory
 from roamrl.algorithms.rllib.recorder import PlayStats, Recorder
 from roamrl.algorithms.rllib.runner import PLAYER
 from roamrl.algorithms.rllib.task_returns import TaskRecorder
+from roamrl.algorithms.rllib.watchdog import forget_hang
 
 PROGRESS = "progress"
+NUM_MEMBERS_NONFINITE = "num_members_nonfinite"
+"""Members, in a result, that had to leave out an update so far: its loss or gradient was not finite."""
 
 
 class LostRunnerError(RuntimeError):
     """An environment runner's process is gone."""
 
 
-class PopulationAlgorithm(Algorithm):
+class PopulationAlgorithm(SealedCheckpoints):
     """Trains a learner's members together, to the end of its plan.
 
     It stops by itself (``done`` in its result). With a folder it leaves there, each file whole or not at all:
@@ -54,10 +60,12 @@ class PopulationAlgorithm(Algorithm):
     Attributes:
         spec: The learner.
         recorder: The curve so far.
+        values: What each member learns with now, [P] by name.
     """
 
     spec: LearnerSpec
     recorder: Recorder
+    values: Values
     config: Any
     metrics: Any
     env_runner_group: Any
@@ -77,8 +85,11 @@ class PopulationAlgorithm(Algorithm):
         source = self.config.source()
         self.spec = source.load()
         self._folder: Path | None = source.folder
+        if self._folder is not None:
+            forget_hang(self._folder)
         self.recorder = Recorder(tasks=TaskRecorder.of(self.spec))
         self._skipped = np.zeros(len(self.spec.members), np.int64)
+        self.values = member_values(self.spec)
         self._wall_s = self._cpu_s = 0.0
         if self.is_actor():
             logging.getLogger("ray").setLevel(self.config.log_level)
@@ -101,6 +112,11 @@ class PopulationAlgorithm(Algorithm):
         self.setup(config)
         return True
 
+    def __repr__(self) -> str:
+        """Return what Ray's dashboard calls the process: it takes over one trial of its experiment after the other."""
+        trial = self._trial_info
+        return super().__repr__() if trial is None else f"{type(self).__name__}({trial.experiment_name})"
+
     @override(Algorithm)
     def step(self) -> dict[str, Any]:
         """Run ``iterations_per_report`` learner iterations, or what is left of the plan."""
@@ -113,7 +129,7 @@ class PopulationAlgorithm(Algorithm):
         """Play, learn, synchronise, as often as a report stands for."""
         wall, cpu = time.perf_counter(), time.process_time()
         first = self.recorder.iterations
-        last = min(first + self.config.iterations_per_report, self.spec.iterations)
+        last = min(self.next_report(first), self.spec.iterations)
         if first == 0:
             self._keep_snapshot(0)
         for iteration in range(first, last):
@@ -122,6 +138,25 @@ class PopulationAlgorithm(Algorithm):
         self._cpu_s += time.process_time() - cpu
         if last == self.spec.iterations:
             self._finish()
+
+    def next_report(self, iterations: int) -> int:
+        """Return after how many iterations the next result is reported, ``iterations`` being done."""
+        return iterations + int(self.config.iterations_per_report)
+
+    def exploit(self, copies: Sequence[Copy], values: Values) -> None:
+        """Let members take over others, and all learn on with the given settings, [P] by name.
+
+        Raises:
+            InputError: If the learner's members cannot take over others.
+        """
+        self._ask_learner(lambda learner: learner.exploit(copies))
+        self._set_values(values)
+        self._send_weights()
+
+    def _set_values(self, values: Values) -> None:
+        self.values = {name: column.copy() for name, column in values.items()}
+        self._ask_learner(lambda learner: learner.set_hyper(values))
+        self._ask_runners(lambda runner: runner.set_gammas(values["gamma"]))
 
     def _iterate(self, iteration: int, *, report: bool) -> None:
         with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
@@ -143,6 +178,7 @@ class PopulationAlgorithm(Algorithm):
         self.recorder.add(self.spec.member_steps(iteration + 1), play, stats)
         self._keep_snapshot(iteration + 1)
         if report:
+            self.metrics.log_value(NUM_MEMBERS_NONFINITE, int(np.count_nonzero(self._skipped)), window=1)
             reports = self._ask_runners(lambda runner: runner.get_metrics())
             self.metrics.aggregate(reports, key=ENV_RUNNER_RESULTS)
             self.metrics.aggregate(learner_results, key=LEARNER_RESULTS)
@@ -217,6 +253,7 @@ class PopulationAlgorithm(Algorithm):
         if self._check_component(PROGRESS, components, not_components):
             state[PROGRESS] = {
                 "recorder": self.recorder.state(),
+                "values": {name: column.copy() for name, column in self.values.items()},
                 "skipped": self._skipped.copy(),
                 "wall_s": self._wall_s,
                 "cpu_s": self._cpu_s,
@@ -236,6 +273,8 @@ class PopulationAlgorithm(Algorithm):
             self._skipped = progress["skipped"].copy()
             self._wall_s, self._cpu_s = progress["wall_s"], progress["cpu_s"]
             self._peak_memory.carry(progress.get("peak_memory_mb"))
+            if "values" in progress:
+                self._set_values(progress["values"])
             if "players" in progress:
                 players = progress["players"]
                 self._ask_runners(lambda runner: runner.set_state(players[runner.worker_index - 1]))

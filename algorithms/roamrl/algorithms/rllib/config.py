@@ -24,6 +24,7 @@ from roamrl.algorithms.rllib.module import SOURCE_KEY, PopulationModule
 from roamrl.algorithms.rllib.q_learner import PopulationQLearner
 from roamrl.algorithms.rllib.runner import BatchEnvRunner
 from roamrl.algorithms.rllib.source import LearnerSource
+from roamrl.algorithms.rllib.watchdog import default_patience_s
 from roamrl.envs.errors import InputError
 
 
@@ -62,6 +63,7 @@ class PopulationConfig(AlgorithmConfig):
         self.learner: LearnerSource | None = None
         self.iterations_per_report = 1
         self.torch_threads = 1
+        self.environment_patience_s = default_patience_s()
         self.env_runner_cls = BatchEnvRunner
         self.num_env_runners = 0
         self.broadcast_env_runner_states = False
@@ -78,6 +80,7 @@ class PopulationConfig(AlgorithmConfig):
         learner: LearnerSpec | None = None,
         iterations_per_report: int | None = None,
         torch_threads: int | None = None,
+        environment_patience_s: float | None = None,
     ) -> Self:
         """Name the learner and how it reports.
 
@@ -86,6 +89,8 @@ class PopulationConfig(AlgorithmConfig):
             learner: The learner itself, without a folder: nothing is written.
             iterations_per_report: Learner iterations a Tune result stands for.
             torch_threads: Threads torch may use in the training process.
+            environment_patience_s: Seconds that one step or reset of all rows may take before the environment is taken
+                to hang; infinity for no limit.
         """
         if folder is not None or learner is not None:
             source = LearnerSource(None if folder is None else Path(folder), learner)
@@ -95,6 +100,8 @@ class PopulationConfig(AlgorithmConfig):
             self.iterations_per_report = iterations_per_report
         if torch_threads is not None:
             self.torch_threads = torch_threads
+        if environment_patience_s is not None:
+            self.environment_patience_s = environment_patience_s
         return self
 
     def source(self) -> LearnerSource:
@@ -128,6 +135,8 @@ class PopulationConfig(AlgorithmConfig):
             raise InputError(f"num_env_runners={self.num_env_runners} for {members} members; use as many at most")
         if self.iterations_per_report < 1 or self.torch_threads < 1:
             raise InputError("iterations_per_report and torch_threads must be at least 1")
+        if not self.environment_patience_s > 0:
+            raise InputError(f"environment_patience_s={self.environment_patience_s} must be above 0, e.g. 600")
         with quiet_ray():
             super().validate()
 

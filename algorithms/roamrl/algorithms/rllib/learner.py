@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
@@ -18,6 +19,7 @@ from ray.rllib.utils.metrics import NUM_ENV_STEPS_TRAINED, NUM_ENV_STEPS_TRAINED
 
 from roamrl.algorithms.learner_spec import LearnerSpec
 from roamrl.algorithms.population.batch import build_batch
+from roamrl.algorithms.population.exploit import Copy, copy_members
 from roamrl.algorithms.population.fit import fit
 from roamrl.algorithms.population.losses import LossWeights, Minibatch, ppo_loss
 from roamrl.algorithms.population.members import MemberHyper, start_population
@@ -70,6 +72,21 @@ class PopulationLearner(TorchLearner):
     def stacked(self) -> StackedModule:
         """The members."""
         return self.module[DEFAULT_MODULE_ID].stacked
+
+    def exploit(self, copies: Sequence[Copy]) -> None:
+        """Let members take over others' weights, statistics and optimiser.
+
+        Raises:
+            InputError: If members keep more than that: a replay, or policies on their way to tasks.
+        """
+        if self.spec.algorithm != "ppo" or self.spec.meta is not None:
+            raise InputError("members take over others where they learn by PPO on their own tasks, and not otherwise")
+        copy_members(self.stacked, self.optimiser, copies)
+        self._weights_seq_no += 1  # runners take no weights whose number they have
+
+    def set_hyper(self, values: Mapping[str, NDArray[np.float64]]) -> None:
+        """Let the members learn with other settings from the next update on, [P] by name."""
+        self.hyper = MemberHyper.from_values(values, self.device)
 
     @override(TorchLearner)
     def update(  # type: ignore[override]

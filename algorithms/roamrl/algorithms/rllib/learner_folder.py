@@ -48,6 +48,7 @@ def write_learner(folder: Path, spec: LearnerSpec, traces: str | None = None) ->
         "format": FORMAT,
         "algorithm": spec.algorithm,
         "task_gradients": spec.task_gradients,
+        "gammas": list(spec.gammas),
         "traces": None if traces is None else str(Path(traces).resolve()),
         "module": spec.module.to_json(),
         "ppo": asdict(spec.ppo),
@@ -154,6 +155,7 @@ def _build(value: Mapping[str, Any], arrays: Mapping[str, NDArray[np.generic]]) 
         snapshots=tuple(value["snapshots"]),
         algorithm=value["algorithm"],
         task_gradients=value["task_gradients"],
+        gammas=tuple(value.get("gammas", ())),
         dqn=None if value["dqn"] is None else _build_dqn(value["dqn"]),
     )
 

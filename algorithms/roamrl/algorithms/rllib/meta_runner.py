@@ -80,8 +80,9 @@ class TaskMembersRunner(BatchEnvRunner):
             if self.player is not None:
                 self.player.close()
             cells = envs_per_member // self._settings.tasks
-            rows = make_rows(task_members(self.spec, meta_iteration), cells)
-            self.player, self._playing = Player(rows, self.noise, cells), wanted
+            spec = task_members(self.spec, meta_iteration)
+            rows, guard = make_rows(spec, cells), self._guard(spec.members)
+            self.player, self._playing = Player(rows, self.noise, cells, guard=guard), wanted
             self.env = rows.env
         return self.player
 

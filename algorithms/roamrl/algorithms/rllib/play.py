@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from roamrl.algorithms.extras import append
 from roamrl.algorithms.population.modules.stacked import StackedModule
 from roamrl.algorithms.population.rollout import Rollout
+from roamrl.algorithms.rllib.environment_guard import EnvironmentGuard
 from roamrl.algorithms.rllib.environments import Rows
 from roamrl.algorithms.rllib.exploration import EpsilonGreedy
 from roamrl.algorithms.rllib.guidance import Guidance
@@ -32,6 +33,7 @@ class Player:
         envs_per_member: B.
         behaviour: Who acts instead of the policies, now and then: teachers, or chance; None for nobody.
         tasks: K, by which the returns of a rollout are told apart; 0 for not at all.
+        guard: Tells what the environment does wrong.
     """
 
     def __init__(
@@ -41,12 +43,14 @@ class Player:
         envs_per_member: int,
         behaviour: Behaviour | None = None,
         tasks: int = 0,
+        guard: EnvironmentGuard | None = None,
     ) -> None:
         self.rows = rows
         self.noise = noise
         self.envs_per_member = envs_per_member
         self.behaviour = behaviour
         self.tasks = tasks
+        self.guard = guard or EnvironmentGuard()
         self._obs: NDArray[np.float32] | None = None
         self._returns = np.zeros((len(noise), envs_per_member))
         self._trials = Trials(rows.module, noise, envs_per_member)
@@ -58,18 +62,20 @@ class Player:
 
     def start(self, episode: int) -> None:
         """Start trial number ``episode`` (an episode, mostly) in every row."""
-        obs = self.rows.start(episode)
+        obs = self.guard.call("reset", self.rows.start, episode)
         self._trials.start()
         self._obs = self._inputs(obs)
         self._returns[:] = 0.0
 
-    def play(self, module: StackedModule, length: int, gamma: float, steps: int = 0) -> tuple[Rollout, PlayStats]:
+    def play(
+        self, module: StackedModule, length: int, gamma: float | NDArray[np.float64], steps: int = 0
+    ) -> tuple[Rollout, PlayStats]:
         """Play ``length`` steps from where the rows are.
 
         Args:
             module: The members' policies, on the CPU.
             length: T.
-            gamma: Discount a step.
+            gamma: Discount a step, of all members or of each, [P].
             steps: Environment steps each member has made before, by which teachers' schedules go.
         """
         if self._obs is None:
@@ -114,6 +120,7 @@ class Player:
             tasks=None if tasks[0] is None else np.stack([own for own in tasks if own is not None]).reshape(shape),
             first_memory=first_memory,
         )
+        self.guard.check(rollout)
         return rollout, tape.stats()
 
     def _draw_noise(self, module: StackedModule, length: int) -> torch.Tensor:
@@ -128,7 +135,7 @@ class Player:
         if flat.dtype.kind == "f":
             flat = np.nan_to_num(flat)  # a member gone astray must not stop the others' environment
         split, told = self._returns.shape, self.rows.extras()
-        obs, rewards, terminated, truncated, infos = self.rows.env.step(flat)
+        obs, rewards, terminated, truncated, infos = self.guard.call("step", self.rows.env.step, flat)
         tape.keep_durations(step, self.rows.durations())
         tape.rewards[step] = rewards.reshape(split)
         tape.terminated[step] = terminated.reshape(split)
@@ -184,7 +191,7 @@ class Player:
         self._obs = state["obs"]
         self._returns = state["returns"].copy()
         self._trials.restore(state["trials"])
-        self.rows.restore(state["rows"])
+        self.guard.call("replay", self.rows.restore, state["rows"])
 
     def close(self) -> None:
         """Close the environment."""
@@ -218,11 +225,12 @@ class _Tape:
             self._durations = np.ones(self.rewards.shape)
         self._durations[step] = durations.reshape(self.rewards.shape[1:])
 
-    def discounts(self, gamma: float) -> NDArray[np.float32]:
-        """Return gamma to the power of each step's length, [T, P, B]."""
+    def discounts(self, gamma: float | NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return gamma, of all members or of each [P], to the power of each step's length, [T, P, B]."""
+        own = np.asarray(gamma, np.float64).reshape(-1, 1)
         if self._durations is None:
-            return np.full(self.rewards.shape, gamma, np.float32)
-        return np.power(gamma, self._durations, dtype=np.float64).astype(np.float32)
+            return np.full(self.rewards.shape, own, np.float32)
+        return np.power(own, self._durations, dtype=np.float64).astype(np.float32)
 
     def keep_finals(
         self, step: int, rows: NDArray[np.int64], infos: Mapping[str, Any], extras: NDArray[np.float32]

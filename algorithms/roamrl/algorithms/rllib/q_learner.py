@@ -39,7 +39,7 @@ class PopulationQLearner(PopulationLearner):
         super().configure_optimizers_for_module(module_id, config)
         self.replay = Replay(self._settings.buffer_rows, self.device)
         stacked: Any = self.module[module_id].stacked
-        self.learning = QLearning(stacked, self.optimiser, self._settings)
+        self.learning = QLearning(stacked, self.optimiser, self._settings, self.spec.member_gammas)
 
     @property
     def _settings(self) -> DQNSettings:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,11 +27,12 @@ from ray.rllib.utils.metrics import (
     WEIGHTS_SEQ_NO,
 )
 
-from roamrl.algorithms.learner_spec import LearnerSpec
+from roamrl.algorithms.learner_spec import LearnerSpec, MemberSpec
 from roamrl.algorithms.population.acting import behaviour_generators, noise_generators
 from roamrl.algorithms.population.modules.build import build_module
 from roamrl.algorithms.population.rollout import Rollout
 from roamrl.algorithms.population.teachers import Teachers
+from roamrl.algorithms.rllib.environment_guard import EnvironmentGuard
 from roamrl.algorithms.rllib.environments import make_rows
 from roamrl.algorithms.rllib.exploration import EpsilonGreedy
 from roamrl.algorithms.rllib.guidance import Guidance
@@ -93,7 +93,9 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
         self.tasks = tasks_told_apart(whole)
         members = _share(self.worker_index, self.config.num_env_runners, len(whole.members))
         self.share = slice(members.start * whole.policies_per_member, members.stop * whole.policies_per_member)
-        self.spec = dataclasses.replace(whole, members=whole.members[members])
+        self._members = members
+        self.spec = whole.of_members(members)
+        self._gammas = np.array(self.spec.member_gammas)
         self._task_numbers = _task_numbers(whole)[members]
         self.module: PopulationModule | None = None
         self.player: Player | None = None
@@ -101,6 +103,10 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
         self._weights_seq_no = 0
         self._unreported: list[tuple[int, PlayStats]] = []
         self.make_module()
+
+    def __repr__(self) -> str:
+        """Return what Ray's dashboard calls the process."""
+        return f"{type(self).__name__}(members {self._members.start} to {self._members.stop - 1})"
 
     @override(EnvRunner)
     def make_module(self) -> None:
@@ -128,10 +134,14 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
         elif not player.started or iteration == 0 or self.spec.phase_of(iteration - 1) is not phase:
             player.start(self.spec.member_steps(iteration))
         rollout, self.stats = player.play(
-            self._stacked(), phase.length, self.spec.gamma, self.spec.member_steps(iteration)
+            self._stacked(), phase.length, self._gammas, self.spec.member_steps(iteration)
         )
         self._count(rollout, self.stats)
         return [rollout]
+
+    def set_gammas(self, gammas: NDArray[np.float64]) -> None:
+        """Give the members other discounts from the next step on; ``gammas`` are those of all the learner's, [P]."""
+        self._gammas = gammas[self._members]
 
     def _count(self, rollout: Rollout, stats: PlayStats) -> None:
         self.num_env_steps_sampled_lifetime += rollout.agent_steps
@@ -151,9 +161,14 @@ class BatchEnvRunner(EnvRunner, Checkpointable):
                 noise, behaviour = self.player.noise, self.player.behaviour
                 self.player.close()
             rows = make_rows(self.spec, envs_per_member, self.config.env, self.config.env_config)
-            self.player = Player(rows, noise, envs_per_member, behaviour, self.tasks)
+            self.player = Player(rows, noise, envs_per_member, behaviour, self.tasks, self._guard(self.spec.members))
             self.env = rows.env
         return self.player
+
+    def _guard(self, members: Sequence[MemberSpec]) -> EnvironmentGuard:
+        """Return what tells of the faults of an environment that these members play."""
+        config = self.config
+        return EnvironmentGuard(members, config.environment_patience_s, config.source().folder, config.env)
 
     def _behaviour(self, seeds: list[int]) -> Behaviour | None:
         if self.spec.dqn is not None:

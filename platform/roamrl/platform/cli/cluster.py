@@ -56,6 +56,7 @@ def start(
     for line in (
         f"another node:   roamrl cluster start --join {node.address}   (with this ~/.ray/auth_token there)",
         f"a study on it:  roamrl submit quick --address {node.dashboard}",
+        f"to watch it:    roamrl cluster monitoring --address {node.address}",
         "its end:        roamrl cluster stop",
     ):
         typer.echo(line, err=True)

@@ -115,7 +115,7 @@ def score_gap(state: RunState, pieces: Sequence[GapPiece]) -> None:
             _fail(state, piece, "its policies were not trained")
             continue
         state.progress.unit_started(piece.key, piece.label)
-        reference = score_snapshots_remotely.remote(
+        reference = score_snapshots_remotely.options(name=f"evaluate {piece.label}").remote(
             state.folder.unit(piece.unit.key),
             piece.jobs(),
             seed=settings.seed,

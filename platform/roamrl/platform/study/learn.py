@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,10 @@ from roamrl.algorithms.learner_spec import LearnerSpec
 from roamrl.algorithms.rllib.algorithm import PopulationAlgorithm
 from roamrl.algorithms.rllib.learner_folder import LEARNER_FILE, write_learner
 from roamrl.algorithms.rllib.outcome import read_done
+from roamrl.algorithms.rllib.watchdog import default_patience_s, hang_reason
 from roamrl.envs.canonical import content_hash
+from roamrl.platform.monitoring.run_watch import run_now
+from roamrl.platform.monitoring.trial_watch import TrialLabels, TrialWatch, watched_trials
 from roamrl.platform.study.folder import Failure, RunFolder, failure_reason
 from roamrl.platform.study.progress import Progress
 from roamrl.platform.study.schema import ExecutionEntry
@@ -68,7 +72,8 @@ def learn(
     for assignment in unfinished:
         place = folder.unit(assignment.unit.key)
         if read_done(place) is None:
-            reason = errors.get(place.name, "the trial ended before its learner was done")
+            ended = "the trial ended before its learner was done"
+            reason = hang_reason(place) or errors.get(place.name, ended)
             failures.append(Failure(assignment.unit.label, stage, reason))
             progress.unit_failed(assignment.unit.key, assignment.unit.label, reason)
     return failures
@@ -84,10 +89,8 @@ def _fit(
 ) -> dict[str, str]:
     name = f"{stage}-{content_hash([place.name for place in places])[:12]}"
     storage = (folder.path / "tune").resolve()
-    with (
-        _watched(progress, {place.name: a.unit for place, a in zip(places, ordered, strict=True)}),
-        _tune_environment(),
-    ):
+    units = {place.name: a.unit for place, a in zip(places, ordered, strict=True)}
+    with _watched(progress, units), watched_trials(_labels(stage, units)), _tune_environment():
         if tune.Tuner.can_restore(str(storage / name)):
             tuner = tune.Tuner.restore(
                 str(storage / name), trainable=PopulationAlgorithm, resume_unfinished=True, restart_errored=True
@@ -109,18 +112,19 @@ def _tuner(name: str, storage: Path, places: Sequence[Path], execution: Executio
         param_space={
             "folder": tune.grid_search([str(place.resolve()) for place in places]),
             "iterations_per_report": execution.iterations_per_report,
+            "environment_patience_s": default_patience_s(),
         },
         tune_config=tune.TuneConfig(
             max_concurrent_trials=execution.trials_at_once,
             reuse_actors=True,
-            trial_name_creator=_trial_name,
+            trial_name_creator=_trial_label,
             trial_dirname_creator=_trial_name,
         ),
         run_config=tune.RunConfig(
             name=name,
             storage_path=str(storage),
             verbose=0,
-            callbacks=[_UnitStarts()],
+            callbacks=[_UnitStarts(), TrialWatch()],
             checkpoint_config=tune.CheckpointConfig(
                 checkpoint_frequency=execution.checkpoint_every, num_to_keep=2, checkpoint_at_end=False
             ),
@@ -130,7 +134,25 @@ def _tuner(name: str, storage: Path, places: Sequence[Path], execution: Executio
 
 
 def _trial_name(trial: Trial) -> str:
+    """Return the name of a trial's folder, which is its unit's."""
     return Path(trial.config["folder"]).name
+
+
+def _trial_label(trial: Trial) -> str:
+    """Return what people and trackers read of a trial: stage, arm and unit."""
+    for _, units in _watching.values():
+        unit = units.get(_trial_name(trial))
+        if unit is not None:
+            return re.sub(r"[^\w.+-]+", "-", unit.label)
+    return _trial_name(trial)
+
+
+def _labels(stage: str, units: Mapping[str, Unit]) -> dict[str, TrialLabels]:
+    """Return what each trial is counted under, none outside of a run."""
+    run = run_now()
+    if run is None:
+        return {}
+    return {name: TrialLabels(run.study, run.strategies[unit.arm], stage) for name, unit in units.items()}
 
 
 _watching: dict[str, tuple[Progress, Mapping[str, Unit]]] = {}

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from roamrl.envs.atomic_file import write_atomically
 from roamrl.platform.evaluation.normalisation import scores_in_the_end
+from roamrl.platform.monitoring.run_watch import report_rows
 
 RESULTS = pa.schema(
     [
@@ -182,8 +183,9 @@ class LearningPoint:
 def write_rows(
     path: Path, rows: Sequence[Result] | Sequence[CurvePoint] | Sequence[LearningPoint], schema: pa.Schema
 ) -> None:
-    """Write rows as one Parquet file, whole or not at all."""
+    """Write rows as one Parquet file, whole or not at all; results are measured for those who watch the run."""
     write_table(path, pa.Table.from_pylist([asdict(row) for row in rows], schema=schema))
+    report_rows([row for row in rows if isinstance(row, Result)])
 
 
 def write_table(path: Path, table: pa.Table) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from roamrl.cluster.session import ray_session
 from roamrl.envs.errors import InputError
 from roamrl.envs.radio.trace_library import open_traces
+from roamrl.platform.monitoring.run_watch import MeteredProgress, watched_run
 from roamrl.platform.report.page import write_report
 from roamrl.platform.store.store import ExpertStore
 from roamrl.platform.study.carry_out import LEARNING_FILE
@@ -108,8 +109,12 @@ def recorded_run(
     if folder.traces_file.exists():
         open_traces(folder.traces_file)
     experts = ExpertStore.init(store or str(default_store()), spooling=True)
-    with _timed(folder, study), ray_session(address):
-        yield RunState(study, folder, experts, progress, splits)
+    experts.policy.check_signer(experts.signer)
+    strategies = {name: arm.strategy for name, arm in study.arms.items()}
+    about = {"roamrl_study": study.name, "roamrl_run": str(folder.path)}
+    with _timed(folder, study), ray_session(address, about=about), watched_run(study.name, strategies):
+        metered = MeteredProgress(progress, study.name, folder.finished())
+        yield RunState(study, folder, experts, metered, splits)
 
 
 def read_results(run: Path) -> Any:

@@ -111,7 +111,7 @@ def run_suite(
     folder = (out or Path("runs") / suite.name).resolve()
     _claim(folder, suite)
     failed = 0
-    with ray_session(address):
+    with ray_session(address, about={"roamrl_suite": suite.name, "roamrl_run": str(folder)}):
         for study in suite.studies:
             place = folder / study.name
             failed += run_study(

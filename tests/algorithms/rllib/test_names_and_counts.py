@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ray.tune.experiment.trial import _TrialInfo
+from ray.train._internal.storage import StorageContext
 
 from roamrl.algorithms.rllib.algorithm import NUM_MEMBERS_NONFINITE
 from roamrl.algorithms.rllib.config import PopulationConfig
@@ -24,8 +24,7 @@ def test_a_member_that_leaves_out_updates_is_counted_once_and_for_good(local_ray
 def test_a_trial_s_process_is_named_after_its_experiment(local_ray, toy_learner, tmp_path):
     algorithm = PopulationConfig().population(learner=toy_learner()).build_algo()
     assert "env-runners=0" in repr(algorithm), "without a trial it is RLlib's own"
-    algorithm._trial_info = _TrialInfo.__new__(_TrialInfo)
-    algorithm._trial_info._experiment_name = "pretrain-0123"
+    algorithm._storage = StorageContext(str(tmp_path), "pretrain-0123")
     assert repr(algorithm) == "PopulationAlgorithm(pretrain-0123)"
     algorithm.stop()
 

@@ -182,10 +182,10 @@ def test_the_store_is_counted(watched: Watched) -> None:
 def test_the_dashboard_says_what_its_processes_and_tasks_are(watched: Watched) -> None:
     tasks, actors = watched.said["tasks"], watched.said["actors"]
     for stage in ("pretrain", "tune", "adapt"):
-        assert any(re.fullmatch(rf"evaluate {stage} reuse [0-9a-f]{{8}}", name) for name in tasks), tasks
+        assert f"evaluate {stage} reuse" in tasks
         assert any(re.fullmatch(rf"PopulationAlgorithm\({stage}-[0-9a-f]+\)", name) for name in actors), actors
     assert watched.said["jobs"] == [{"roamrl_study": "watched"}]
-    assert {"references a", "references c", "references e"} & set(tasks)
+    assert {"references similar", "references val"} <= set(tasks)
 
 
 def test_tensorboard_finds_the_trials(watched: Watched) -> None:

@@ -114,8 +114,8 @@ class PopulationAlgorithm(SealedCheckpoints):
 
     def __repr__(self) -> str:
         """Return what Ray's dashboard calls the process: it takes over one trial of its experiment after the other."""
-        trial = self._trial_info
-        return super().__repr__() if trial is None else f"{type(self).__name__}({trial.experiment_name})"
+        storage = self._storage
+        return f"{type(self).__name__}({storage.experiment_dir_name})" if storage else super().__repr__()
 
     @override(Algorithm)
     def step(self) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def carry_out(
         jobs = [evaluation.job for evaluation in asked]
         settings = state.study.evaluation
         place = state.folder.unit(unit.key)
-        reference = score_snapshots_remotely.options(name=f"evaluate {unit.label}").remote(
+        reference = score_snapshots_remotely.options(name=f"evaluate {unit.stage} {unit.arm}").remote(
             place, jobs, seed=settings.seed, greedy=settings.greedy, traces=state.traces
         )
         waiting[reference] = (assignment, tuning, asked)

@@ -127,7 +127,7 @@ def tuned_classical(state: RunState) -> None:
     for target in targets:
         if target.key not in finished:
             state.progress.unit_started(target.key, target.label)
-            reference = search_remotely.options(name=target.label).remote(
+            reference = search_remotely.options(name=CLASSICAL_TUNED).remote(
                 target.named.task, target.searches, seed=state.study.evaluation.seed, traces=state.traces
             )
             waiting[reference] = target

@@ -130,7 +130,7 @@ def adapt_in_context(state: RunState) -> None:
         expert = handover.give(state.store.get(expert_id))
         tasks = [arm_task(state.study, each.arm, named.task) for named in each.targets]
         state.progress.unit_started(each.key, each.label)
-        reference = play_remotely.options(name=each.label).remote(
+        reference = play_remotely.options(name=f"in-context {each.arm}").remote(
             expert,
             tasks,
             each.points,

@@ -75,7 +75,7 @@ def play_pieces(state: RunState, pieces: Sequence[Piece]) -> None:
         if piece.key in finished or piece.unit.key not in finished:
             continue
         state.progress.unit_started(piece.key, piece.label)
-        reference = score_snapshots_remotely.options(name=f"evaluate {piece.label}").remote(
+        reference = score_snapshots_remotely.options(name=f"evaluate {piece.stage} {piece.unit.arm}").remote(
             state.folder.unit(piece.unit.key),
             [job for job, _ in _jobs(state, piece)],
             seed=settings.seed,

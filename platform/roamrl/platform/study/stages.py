@@ -42,7 +42,7 @@ def reference_stage(state: RunState) -> None:
     for named in wanted.values():
         state.progress.unit_started(f"reference-{named.task.id}", f"references {named.name}")
         waiting[
-            score_references_remotely.options(name=f"references {named.name}").remote(
+            score_references_remotely.options(name=f"references {named.split}").remote(
                 named.task,
                 episodes=study.evaluation.final_episodes,
                 seed=study.evaluation.seed,

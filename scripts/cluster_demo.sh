@@ -57,6 +57,7 @@ field() { "$bin/python" -c 'import json, sys; it = json.load(sys.stdin); print(e
 export ROAMRL_STATE_DIR="$place/nodes" RAY_AUTH_TOKEN_PATH="$place/token" ROAMRL_TRUSTED_KEYS="$place/trusted.json"
 export ROAMRL_SIGNING_KEY="$place/key.pem" ROAMRL_CACHE="$place/cache" ROAMRL_SPOOL="$place/spool"
 export OMP_NUM_THREADS=1
+(umask 077 && "$bin/python" -c 'import secrets; print(secrets.token_hex(32))' >"$RAY_AUTH_TOKEN_PATH")
 
 say "an S3 server, a key to sign with"
 s3_port="$(free_port)"

@@ -114,6 +114,12 @@ def _start(num_cpus: int | None, quiet: bool, dashboard: bool, about: Mapping[st
         )
     except (OSError, RuntimeError, ValueError, TimeoutError) as error:
         raise ClusterError(f"Ray did not start on this machine: {_first_line(error)}") from error
+    except Exception as error:
+        if type(error) is not Exception:  # what Ray raises when its node is not up after the 30 s it waits
+            raise
+        raise ClusterError(
+            f"Ray did not start on this machine: {_first_line(error)} If the machine is busy, run the same again"
+        ) from error
 
 
 def _join(where: str, num_cpus: int | None, quiet: bool, about: Mapping[str, str] | None) -> None:

@@ -66,9 +66,9 @@ servers+=($!)
 export AWS_ENDPOINT_URL="http://127.0.0.1:$s3_port" AWS_REGION=us-east-1
 export AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo
 wait_for 60 "the S3 server" curl -sf -X PUT "$AWS_ENDPOINT_URL/team"
-"$bin/roamrl" store init s3://team/experts
 "$bin/roamrl" store keygen --out "$ROAMRL_SIGNING_KEY"
-"$bin/roamrl" store trust add "the demo" "$ROAMRL_SIGNING_KEY.pub"
+"$bin/roamrl" store trust add demo "$ROAMRL_SIGNING_KEY.pub"
+"$bin/roamrl" store init s3://team/experts
 
 say "a cluster of three nodes with a token"
 address="$("$bin/roamrl" cluster start --port 0 --dashboard-port 0 --num-cpus 1 | tail -n 1)"
@@ -90,7 +90,7 @@ say "the study 'quick' as a job"
     >"$place/job.log" 2>&1 &
 job=$!
 done_units() { [ -f "$place/run/manifest.jsonl" ] && [ "$(wc -l <"$place/run/manifest.jsonl")" -ge "$1" ]; }
-wait_for 240 "the first units of the run" done_units 12
+wait_for 400 "the first trained units of the run" done_units 10
 
 say "a worker node is killed"
 victim="$("$bin/roamrl" cluster status --json | field '[n["pid"] for n in it if n["role"] == "worker"][-1]')"

@@ -14,7 +14,7 @@ from roamrl.platform.sweep.algorithm import REPORTS, SCORE, SweepConfig, read_re
 from roamrl.platform.sweep.folder import REPORTS_FILE, SweepFolder
 from roamrl.platform.sweep.plan import sweep_splits
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

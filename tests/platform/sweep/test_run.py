@@ -20,7 +20,7 @@ from roamrl.platform.sweep.run import SweepSummary, run_sweep
 from roamrl.platform.sweep.scoring import member_scores
 from roamrl.platform.sweep.trial import build_trial
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 LR = {"pretrain.lr": {"loguniform": [1e-3, 2e-2]}}
 LEARNS = {"steps": 4096, "envs_per_member": 8, "length": 64}

@@ -65,7 +65,8 @@ def job_wheel(name: str = "roamrl", folder: Path | None = None) -> Path:
         _write(draft, contents)
         draft.replace(wheel)
     except OSError as error:
-        draft.unlink(missing_ok=True)
+        if place.is_dir():
+            draft.unlink(missing_ok=True)
         raise ClusterError(f"cannot write the wheel for jobs to {place}: {error.strerror}; make it writable") from error
     return wheel
 

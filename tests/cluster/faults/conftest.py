@@ -70,10 +70,11 @@ def _cartpole_learner(*seeds: int) -> LearnerSpec:
 
 
 @pytest.fixture
-def undisturbed(tmp_path: Path) -> Callable[[LearnerSpec], Path]:
+def undisturbed(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[LearnerSpec], Path]:
     """Trains a learner in this process and returns its folder."""
 
     def train(spec: LearnerSpec) -> Path:
+        request.getfixturevalue("local_ray")  # not before: a cluster of the test's own may be running until then
         folder = tmp_path / "undisturbed" / "-".join(str(member.seed) for member in spec.members)
         write_learner(folder, spec)
         algorithm = PopulationAlgorithm({"folder": str(folder), "env": "CartPole-v1"})

@@ -1,6 +1,6 @@
-"""A driver on a cluster of three nodes on this machine that kills the node of its trial: node_loss.py LEARNER TUNE.
+"""A driver on a cluster of three nodes on this machine that kills the node of its trial: node_loss.py LEARNER TUNE OUT.
 
-It prints one JSON line: the trial's results by iteration, the node of each, and the seconds from kill to next result.
+It writes to OUT, as JSON, the trial's results by iteration, the node of each, and the seconds from kill to next result.
 """
 
 from __future__ import annotations
@@ -8,14 +8,15 @@ from __future__ import annotations
 import json
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
-import psutil
 import ray
 from ray import tune
 from ray.cluster_utils import Cluster
 
 from roamrl.algorithms.rllib.algorithm import PopulationAlgorithm
+from roamrl.cluster.processes import find_process
 
 
 class KillNode(tune.Callback):
@@ -30,11 +31,11 @@ class KillNode(tune.Callback):
         self.recovery_s: float | None = None
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
-        process = psutil.Process(result["pid"])
-        raylets = [parent.pid for parent in process.parents() if parent.pid in self._nodes]
+        process = find_process(result["pid"])
+        raylets = [process.parent] if process is not None and process.parent in self._nodes else []
         self.seen.append(result["training_iteration"])
         self.raylets += raylets
-        if self.killed_at is not None and self.recovery_s is None and raylets != self.raylets[:1]:
+        if self.killed_at is not None and self.recovery_s is None:
             self.recovery_s = time.monotonic() - self.killed_at
         if self.seen == [1, 2, 3, 4]:
             self.killed_at = time.monotonic()
@@ -44,7 +45,7 @@ class KillNode(tune.Callback):
         return (tune.Callback, ())
 
 
-def main(learner: str, storage: str) -> None:
+def main(learner: str, storage: str, out: str) -> None:
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     for _ in range(2):
         cluster.add_node(num_cpus=1)
@@ -63,11 +64,11 @@ def main(learner: str, storage: str) -> None:
             ),
         ).fit()
         told = {"errors": len(results.errors), "seen": killer.seen, "raylets": killer.raylets}
-        print(json.dumps({**told, "recovery_s": killer.recovery_s}))
+        Path(out).write_text(json.dumps({**told, "recovery_s": killer.recovery_s}), encoding="utf-8")
     finally:
         ray.shutdown()
         cluster.shutdown()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    main(*sys.argv[1:])

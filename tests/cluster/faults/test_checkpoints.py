@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,11 +108,12 @@ class DamageAndKill(tune.Callback):
     """At a trial's fourth result, damages checkpoints of its folder and kills its process, once."""
 
     def __init__(self, damages: dict[str, Callable[[list[Path]], None]]) -> None:
-        self.damages, self.seen = damages, {}
+        self.damages, self.seen, self.times = damages, {}, {}
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
         name = Path(trial.config["folder"]).name
         self.seen.setdefault(name, []).append(result["training_iteration"])
+        self.times.setdefault(name, []).append(time.monotonic())
         if self.seen[name] == [1, 2, 3, 4]:
             places = Path(trial.storage.trial_fs_path).glob("checkpoint_*")
             self.damages[name](sorted(places))
@@ -153,6 +155,8 @@ def test_trials_walk_back_and_end_as_undisturbed(
             verbose=0,
         ),
     ).fit()
+    for name, times in killer.times.items():
+        print(f"{times[4] - times[3]:.1f} s from the trial's death to its next result ({name})")
     assert not results.errors
     assert killer.seen == {name: [1, 2, 3, 4, *wanted.get(name, [1, 2, 3, 4, 5, 6])] for name in damages}
     expected = undisturbed(learner)

@@ -29,13 +29,13 @@ def test_a_trial_goes_on_elsewhere(
     write_learner(tmp_path / "learner", learner)
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     environment |= {"RAY_AUTH_MODE": "disabled"}
-    command = [sys.executable, str(DRIVER), str(tmp_path / "learner"), str(tmp_path / "tune")]
+    command = [sys.executable, str(DRIVER), str(tmp_path / "learner"), str(tmp_path / "tune"), str(tmp_path / "told")]
     for _ in range(3):
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400)
         if "timed out during startup" not in done.stderr:
             break
     assert done.returncode == 0, done.stderr[-3000:]
-    told = json.loads(done.stdout.strip().splitlines()[-1])
+    told = json.loads((tmp_path / "told").read_text())
     print(f"{told['recovery_s']:.1f} s from the node's death to the trial's next result")
     assert told["errors"] == 0
     assert told["seen"][:4] == [1, 2, 3, 4] and told["seen"][4] in (3, 5), "one iteration was redone at most"

@@ -66,6 +66,7 @@ class PopulationConfig(AlgorithmConfig):
         self.environment_patience_s = default_patience_s()
         self.env_runner_cls = BatchEnvRunner
         self.num_env_runners = 0
+        self.restart_failed_env_runners = False  # one that Ray starts anew would play from the start, unnoticed
         self.broadcast_env_runner_states = False
         self.merge_env_runner_states = False
         self.add_default_connectors_to_env_to_module_pipeline = False

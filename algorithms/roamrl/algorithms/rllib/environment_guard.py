@@ -70,22 +70,22 @@ class EnvironmentGuard:
         Raises:
             EnvironmentFaultError: With the first step, the member and its task where they are not.
         """
-        for what, array in (("reward", rollout.rewards), ("observation", rollout.obs)):
+        for what, array in (("a reward", rollout.rewards), ("an observation", rollout.obs)):
             if not _finite(array):
                 step, member, row = (int(found[0]) for found in np.nonzero(~np.isfinite(array))[:3])
                 self._refuse(what, step, member, rollout.tasks[step, member, row] if rollout.tasks is not None else -1)
         if not _finite(rollout.last_obs):
             member = int(np.nonzero(~np.isfinite(rollout.last_obs))[0][0])
-            self._refuse("observation", len(rollout.rewards), member, -1)
+            self._refuse("an observation", len(rollout.rewards), member, -1)
         if not _finite(rollout.final_obs):
             step, member, _ = rollout.final_at[np.nonzero(~np.isfinite(rollout.final_obs))[0][0]]
-            self._refuse("final observation", int(step), int(member), -1)
+            self._refuse("a final observation", int(step), int(member), -1)
 
     def _refuse(self, what: str, step: int, member: int, task: int) -> None:
         tasks = self._members[member].tasks if self._members else ()
         own = tasks[task : task + 1] if task >= 0 else tasks
         raise EnvironmentFaultError(
-            f"the environment of {_names(own, self._env_id)} gave a {what} that is not finite, at step {step} of a "
+            f"the environment of {_names(own, self._env_id)} gave {what} that is not finite, at step {step} of a "
             f"rollout (member {member})"
         )
 

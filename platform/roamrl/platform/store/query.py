@@ -68,7 +68,7 @@ class Query:
 
 
 def nearest_rows(table: pa.Table, rows: NDArray[np.int64], features: Any, k: int) -> list[tuple[int, float]]:
-    """Return the ``k`` rows whose features lie nearest (Euclidean), nearest first, with their distances.
+    """Return the ``k`` rows whose features lie nearest (Euclidean), nearest first, equally near ones by id, with distances.
 
     Args:
         table: The index's columns.
@@ -93,8 +93,11 @@ def nearest_rows(table: pa.Table, rows: NDArray[np.int64], features: Any, k: int
     values = column.values.to_numpy(zero_copy_only=False)
     matrix = values[starts[fitting][:, None] + np.arange(wanted.size)]
     distances = np.sqrt(((matrix - wanted) ** 2).sum(axis=1))
-    order = np.argsort(distances, kind="stable")[:k]
-    return [(int(fitting[at]), float(distances[at])) for at in order]
+    place = min(k, len(distances)) - 1
+    near = np.flatnonzero(distances <= np.partition(distances, place)[place])
+    ids = table.column("entry_id").take(pa.array(fitting[near])).to_pylist()
+    order = sorted(range(len(near)), key=lambda at: (distances[near[at]], ids[at]))[:k]
+    return [(int(fitting[near[at]]), float(distances[near[at]])) for at in order]
 
 
 def _context_mask(table: pa.Table, name: str, condition: Condition, among: Mask) -> Mask:

@@ -102,8 +102,7 @@ class RunFolder:
         file = self.path / "manifest.jsonl"
         if not file.exists():
             return {}
-        lines = file.read_text(encoding="utf-8").splitlines()
-        entries = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+        entries = [entry for line in file.read_bytes().split(b"\n") if (entry := _entry(line)) is not None]
         return {entry["key"]: entry for entry in entries}
 
     def finish(self, key: str, facts: Mapping[str, Any]) -> None:
@@ -126,3 +125,12 @@ class RunFolder:
     def write_text(self, name: str, text: str) -> None:
         """Write a text file of the run, whole or not at all."""
         write_atomically(self.path / name, text.encode())
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    """Return what a line of the manifest says of a unit; None for one that is not as it was written."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) and isinstance(entry.get("key"), str) else None

@@ -68,7 +68,7 @@ class Query:
 
 
 def nearest_rows(table: pa.Table, rows: NDArray[np.int64], features: Any, k: int) -> list[tuple[int, float]]:
-    """Return the ``k`` rows whose features lie nearest (Euclidean), nearest first, equally near ones by id, with distances.
+    """Return the ``k`` rows whose features lie nearest (Euclidean), with distances: nearest first, ties by id.
 
     Args:
         table: The index's columns.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Sets up .venv and checks everything: ruff, mypy, import-linter, pytest. --slow adds the tests of minutes;
-# other arguments go to pytest.
+# Sets up .venv and checks everything: ruff, mypy, import-linter, pytest (side by side, but for tests that start Ray).
+# --slow adds the tests of minutes; other arguments go to pytest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/environment.sh
@@ -27,4 +27,9 @@ step "$bin/ruff" check .
 step "$bin/ruff" format --check .
 step "$bin/mypy"
 step "$bin/lint-imports"
-step "$bin/python" -m pytest -m "$marks" "$@"
+if [ $# -gt 0 ]; then
+    step "$bin/python" -m pytest -m "$marks" "$@"
+else
+    step "$bin/python" -m pytest -n auto -m "($marks) and not ray"
+    step "$bin/python" -m pytest -m "($marks) and ray"
+fi

@@ -228,16 +228,19 @@ class JobClient:
     async def _tail(self, job_id: str, shown: int, write: Callable[[str], object]) -> int:
         """Write the log from a place on until the connection ends, and return the place reached."""
         place = 0
-        try:
-            async for piece in self._client.tail_job_logs(job_id):
-                new = piece[max(0, shown - place) :]
-                place += len(piece)
-                if new:
-                    write(new)
-                    shown = place
-        except Exception as error:  # aiohttp's, Ray's RuntimeError: whatever broke, the place must not be lost
-            raise _Broken(shown, error) from error
-        return max(shown, place)
+        pieces = aiter(self._client.tail_job_logs(job_id))
+        while True:
+            try:
+                piece = await anext(pieces)
+            except StopAsyncIteration:
+                return max(shown, place)
+            except Exception as error:  # aiohttp's, Ray's RuntimeError: whatever broke, the place must not be lost
+                raise _Broken(shown, error) from error
+            new = piece[max(0, shown - place) :]
+            place += len(piece)
+            if new:
+                write(new)  # what the reader of the output does wrong is no broken connection
+                shown = place
 
 
 class _Broken(Exception):

@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 from roamrl.algorithms.bundle import ModuleSpec
 from roamrl.algorithms.space_codec import space_from_json
 from roamrl.envs.errors import InputError
+from roamrl.platform import optional_packages
 from roamrl.platform.cli.main import app
-from roamrl.platform.export import optional_packages, policy_model
+from roamrl.platform.export import policy_model
 from roamrl.platform.export.actions import add_actions
 from roamrl.platform.export.interface import interface_of
 from roamrl.platform.export.runtime import OnnxPolicy

@@ -152,7 +152,7 @@ def test_without_the_choice_no_tracker_is_told(notes: list[Notes]) -> None:
 
 @pytest.mark.parametrize("name", ["mlflow", "wandb"])
 def test_a_missing_package_names_its_extra(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("roamrl.platform.export.optional_packages.find_spec", lambda package: None)
+    monkeypatch.setattr("roamrl.platform.optional_packages.find_spec", lambda package: None)
     with pytest.raises(InputError, match=rf"pip install 'roamrl\[{name}\]'"), tracked([name]):
         raise AssertionError("the run must not begin")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from roamrl.envs.atomic_file import write_atomically
 from roamrl.envs.errors import InputError
 from roamrl.platform.export.interface import Interface
-from roamrl.platform.export.optional_packages import need_packages
+from roamrl.platform.optional_packages import need_packages
 
 if TYPE_CHECKING:
     from roamrl.platform.store.expert import Expert

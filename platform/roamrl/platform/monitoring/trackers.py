@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from roamrl.envs.errors import unknown_name
-from roamrl.platform.export.optional_packages import need_packages
 from roamrl.platform.monitoring.run_watch import run_now
+from roamrl.platform.optional_packages import need_packages
 
 if TYPE_CHECKING:
     from ray.tune.callback import Callback

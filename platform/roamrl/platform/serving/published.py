@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from roamrl.envs.errors import InputError
-from roamrl.platform.export.optional_packages import need_packages
+from roamrl.platform.optional_packages import need_packages
 
 if TYPE_CHECKING:
     from roamrl.platform.store.store import ExpertStore

@@ -12,7 +12,7 @@ from roamrl.cluster.errors import ClusterError
 from roamrl.cluster.session import ray_session
 from roamrl.cluster.variables import default_variables
 from roamrl.envs.errors import InputError
-from roamrl.platform.export.optional_packages import need_packages
+from roamrl.platform.optional_packages import need_packages
 from roamrl.platform.serving.published import EXTRA, Published
 
 APPLICATION = "roamrl-experts"

@@ -161,12 +161,8 @@ class ObjectBackend:
 
     @cached_property
     def _store(self) -> Any:
-        try:
-            from obstore.store import S3Store
-        except ImportError as error:
-            raise StoreError(
-                f"{self.location} needs the package obstore; install it with `pip install obstore`"
-            ) from error
+        from obstore.store import S3Store
+
         endpoint = _endpoint()
         plain = endpoint is not None and endpoint.startswith("http://")
         options: ClientConfig = {

@@ -120,6 +120,7 @@ def read_signer(path: Path) -> Signer:
     Raises:
         StoreError: If the file cannot be read, holds something else, or is open to other users.
     """
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -128,7 +129,7 @@ def read_signer(path: Path) -> Signer:
         private = load_pem_private_key(data, password=None)
     except TypeError as error:
         raise StoreError(f"the private key {path} is encrypted; give one that is not, guarded by its rights") from error
-    except Exception as error:  # the parser's message may quote the file, which must not be shown
+    except (ValueError, UnsupportedAlgorithm) as error:  # whose message may quote the file, which must not be shown
         raise StoreError(f"{path} holds no private key; make one with `roamrl store keygen`") from error
     if not isinstance(private, Ed25519PrivateKey):
         raise StoreError(f"{path} holds a private key of another kind; make an Ed25519 key with `roamrl store keygen`")
@@ -151,6 +152,7 @@ def read_public_key(text: str) -> PublicKey:
     Raises:
         StoreError: If it is neither, or a private key.
     """
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
@@ -162,7 +164,7 @@ def read_public_key(text: str) -> PublicKey:
         raise StoreError(f"{path} holds a private key, which is for its owner alone; give the file {path.name}.pub")
     try:
         public = load_pem_public_key(data)
-    except Exception as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise StoreError(f"{path} holds no public key; give the .pub file that `roamrl store keygen` made") from error
     if not isinstance(public, Ed25519PublicKey):
         raise StoreError(f"{path} holds a public key of another kind; experts are signed with Ed25519 keys")

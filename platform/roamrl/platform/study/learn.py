@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,10 +24,8 @@ from roamrl.platform.monitoring.trial_watch import TrialLabels, TrialWatch, watc
 from roamrl.platform.study.folder import Failure, RunFolder, failure_reason
 from roamrl.platform.study.progress import Progress
 from roamrl.platform.study.schema import ExecutionEntry
+from roamrl.platform.study.tune_environment import tune_environment
 from roamrl.platform.study.units import Unit
-
-SNAPSHOT_PERIOD_S = 10
-"""Seconds between snapshots of Tune's experiment state, from which a killed run goes on."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +86,7 @@ def _fit(
     name = f"{stage}-{content_hash([place.name for place in places])[:12]}"
     storage = (folder.path / "tune").resolve()
     units = {place.name: a.unit for place, a in zip(places, ordered, strict=True)}
-    with _watched(progress, units), watched_trials(_labels(stage, units)), _tune_environment():
+    with _watched(progress, units), watched_trials(_labels(stage, units)), tune_environment():
         if tune.Tuner.can_restore(str(storage / name)):
             tuner = tune.Tuner.restore(
                 str(storage / name), trainable=PopulationAlgorithm, resume_unfinished=True, restart_errored=True
@@ -176,23 +172,3 @@ def _watched(progress: Progress, units: Mapping[str, Unit]) -> Iterator[None]:
         yield
     finally:
         _watching.clear()
-
-
-@contextmanager
-def _tune_environment() -> Iterator[None]:
-    """Snapshot the experiment often, and keep Tune's advice to its developers out of the terminal."""
-    wanted = {"TUNE_GLOBAL_CHECKPOINT_S": str(SNAPSHOT_PERIOD_S), "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1"}
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    logger = logging.getLogger("ray.tune")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

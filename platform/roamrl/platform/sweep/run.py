@@ -12,6 +12,7 @@ from roamrl.cluster.session import ray_session
 from roamrl.envs.errors import InputError
 from roamrl.envs.family import get_family
 from roamrl.platform.evaluation.references import ReferenceReturns, default_cache
+from roamrl.platform.store.store import ExpertStore
 from roamrl.platform.study.carry_out import as_completed
 from roamrl.platform.study.folder import Failure
 from roamrl.platform.study.progress import NoProgress, Progress
@@ -79,6 +80,9 @@ def run_sweep(
     """
     plan = plan_sweep(study)
     folder = SweepFolder.open((out or Path("sweeps") / study.name).resolve(), study, fresh=fresh)
+    if store is not None:
+        experts = ExpertStore.init(store, spooling=True)
+        experts.policy.check_signer(experts.signer)
     before = folder.result() or {}
     about = _about(before)
     if before.get("over"):

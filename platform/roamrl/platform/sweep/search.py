@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -12,13 +11,12 @@ from ray.tune.callback import Callback
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule, TrialScheduler
 
-from roamrl.cluster.variables import default_variables
 from roamrl.envs.canonical import JSON
 from roamrl.platform.study.folder import Failure, failure_reason
-from roamrl.platform.study.learn import SNAPSHOT_PERIOD_S
 from roamrl.platform.study.progress import Progress
 from roamrl.platform.study.schema import Study
 from roamrl.platform.study.search_entries import SearchEntry
+from roamrl.platform.study.tune_environment import tune_environment
 from roamrl.platform.sweep.algorithm import REPORTS, SCORE, SweepAlgorithm
 from roamrl.platform.sweep.folder import SweepFolder
 from roamrl.platform.sweep.paths import value_at
@@ -31,7 +29,7 @@ _EXPERIMENT = "sweep"
 def run_trials(folder: SweepFolder, study: Study, progress: Progress) -> tuple[list[Settings], list[Failure]]:
     """Run the trials that are not over, and return the settings of all in the order they began, and what failed."""
     storage = (folder.path / "tune").resolve()
-    with _watched(progress), _tune_environment():
+    with _watched(progress), tune_environment():
         if tune.Tuner.can_restore(str(storage / _EXPERIMENT)):
             tuner = tune.Tuner.restore(
                 str(storage / _EXPERIMENT), trainable=SweepAlgorithm, resume_unfinished=True, restart_errored=True
@@ -146,17 +144,3 @@ def _watched(progress: Progress) -> Iterator[None]:
         yield
     finally:
         _watching.clear()
-
-
-@contextmanager
-def _tune_environment() -> Iterator[None]:
-    """Snapshot the experiment often, and keep Tune's advice to its developers out of the terminal."""
-    wanted = {"TUNE_GLOBAL_CHECKPOINT_S": str(SNAPSHOT_PERIOD_S), "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1"}
-    logger = logging.getLogger("ray.tune")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with default_variables(wanted):
-            yield
-    finally:
-        logger.setLevel(level)

@@ -23,7 +23,7 @@ from roamrl.platform.bench.measure import Row
 from roamrl.platform.bench.suites import Effort
 from roamrl.platform.bench.works import Work, family_work
 from roamrl.platform.export.interface import OBSERVATION, STATE_IN, STATE_OUT
-from roamrl.platform.export.optional_packages import need_packages
+from roamrl.platform.optional_packages import need_packages
 from roamrl.platform.serving.published import EXTRA, Published, published_experts
 from roamrl.platform.serving.running import served
 from roamrl.platform.store.manifest import ManifestFields

@@ -108,6 +108,19 @@ def test_a_fault_of_ours_keeps_its_traceback() -> None:
         failing_app(ZeroDivisionError())(args=["fail"])
 
 
+def test_a_connection_that_breaks_off_is_no_closed_output() -> None:
+    with pytest.raises(RuntimeError, match="a connection broke off"):
+        failing_app(BrokenPipeError(errno.EPIPE, "Broken pipe"))(args=["fail"])
+
+
+def test_a_reader_that_goes_away_ends_a_command_in_silence() -> None:
+    with subprocess.Popen([str(SCRIPT), "families"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert (process.stderr.read(), process.wait(60)) == ("", 1)
+
+
 @pytest.mark.ray
 @pytest.mark.timeout(300)
 def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path) -> None:

@@ -20,9 +20,9 @@ def test_rows_tell_the_median_and_the_tail_of_all_calls() -> None:
 def test_contenders_take_turns_and_warm_up_uncounted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving, "WARM_UP", 2)
     asked = []
-    contenders = {name: (lambda obs, name=name: asked.append(name), [np.zeros(1)] * 3) for name in "ab"}
+    contenders = {name: (lambda name=name: lambda obs: asked.append(name), [np.zeros(1)] * 3) for name in "ab"}
     found = _interleaved(contenders, 2)
-    assert "".join(asked) == "aabb" + "aaabbb" * 2
+    assert "".join(asked) == ("aa" + "aaa" + "bb" + "bbb") * 2
     assert {name: [len(times) for times in calls.wall_s] for name, calls in found.items()} == {"a": [3, 3], "b": [3, 3]}
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import select
+import sys
 from typing import Any
 
 import typer
@@ -23,6 +25,8 @@ class ReportingGroup(TyperGroup):
 
         Raises:
             typer.Exit: With 1, 2 or 130.
+            BrokenPipeError: If who reads the output has gone, as in ``roamrl .. | head``.
+            RuntimeError: If another connection broke off.
         """
         try:
             return super().invoke(ctx)
@@ -32,6 +36,8 @@ class ReportingGroup(TyperGroup):
         except Exception as error:
             code = _code_of(error)
             if code is None:
+                if isinstance(error, BrokenPipeError) and not _is_reader_gone():
+                    raise RuntimeError("a connection broke off") from error  # Typer would end without a word
                 raise
             say_error(f"error: {_message(error)}")
             raise typer.Exit(code) from error
@@ -52,6 +58,17 @@ def _code_of(error: Exception) -> int | None:
     if isinstance(error, ClusterError) or (isinstance(error, OSError) and error.errno in _FULL_OR_LOCKED):
         return FAILED
     return None
+
+
+def _is_reader_gone() -> bool:
+    """Return whether the other end of this process's output is closed."""
+    poll = select.poll()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            poll.register(stream.fileno(), 0)
+        except (OSError, ValueError):  # closed, or not a file
+            return True
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def _message(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from roamrl.platform.serving.published import EXTRA, Published
 APPLICATION = "roamrl-experts"
 MOST_AT_ONCE, CPUS = 64, 0.5
 """Requests that a replica holds at once, and the CPU slots it takes."""
+
+END_S = 30.0
+"""Seconds that Ray Serve has to end its actors."""
 
 _QUIET = {"RAY_SERVE_LOG_TO_STDERR": "0"}
 
@@ -76,7 +80,7 @@ def served(
             raise ClusterError(f"Ray Serve does not serve the experts: {error}") from error
         finally:
             if not session.started:  # otherwise all of it ends with the session
-                serve.shutdown()  # type: ignore[no-untyped-call]
+                _end_serve()
 
 
 def _start(experts: Sequence[Published], host: str, port: int, replicas: int) -> None:
@@ -91,6 +95,28 @@ def _start(experts: Sequence[Published], host: str, port: int, replicas: int) ->
     )(ExpertsReplica)
     application = deployment.bind(list(experts))
     serve.run(application, name=APPLICATION, logging_config=quiet)
+
+
+def _end_serve() -> None:
+    """End Ray Serve for all of the session.
+
+    ``serve.shutdown`` alone asks its controller a question that only the controller's death answers; Ray tells every
+    terminal of that as of a failure. So the controller is told first, and is gone by the time it is asked.
+    """
+    import ray
+    from ray import serve
+    from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
+
+    try:
+        controller = ray.get_actor(SERVE_CONTROLLER_NAME, namespace=SERVE_NAMESPACE)
+        ray.get(controller.graceful_shutdown.remote(wait=False), timeout=END_S)
+        deadline = time.monotonic() + END_S
+        while time.monotonic() < deadline:
+            ray.get_actor(SERVE_CONTROLLER_NAME, namespace=SERVE_NAMESPACE)
+            time.sleep(0.1)
+    except (ValueError, ray.exceptions.RayActorError):
+        pass  # the controller is gone: no actor has its name, or it died while it was asked
+    serve.shutdown()  # type: ignore[no-untyped-call]
 
 
 def _free_port(host: str, port: int) -> int:

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,6 +39,10 @@ WARM_UP, BATCH = 20, 64
 Act = Callable[[NDArray[Any]], None]
 """Asks once about observations [N, *O]."""
 
+Contenders = Mapping[str, tuple[Callable[[], Act], Sequence[NDArray[Any]]]]
+"""By name, what makes an :data:`Act` for one turn, and the observations of the turn. A connection is opened anew in each
+turn, because the service closes those that are silent while the others have theirs."""
+
 KINDS: Mapping[str, Mapping[str, Any]] = {"mlp": {"hidden": [64, 64]}, "gru": {"hidden": [64, 64], "memory": 64}}
 
 
@@ -60,14 +65,15 @@ def serving_suite(effort: Effort) -> Sequence[Row]:
     rows: list[Row] = []
     for kind, bundle in bundles.items():
         effort.say(f"serving: {kind} in process")
-        turns = {f"{kind}, onnxruntime": _onnx_act(published[kind]), f"{kind}, torch": _torch_act(bundle)}
-        rows += _rows(work, _interleaved({name: (act, obs) for name, act in turns.items()}, effort.rounds))
+        onnx_act, torch_act = partial(_onnx_act, published[kind]), partial(_torch_act, bundle)
+        turns: Contenders = {f"{kind}, onnxruntime": (onnx_act, obs), f"{kind}, torch": (torch_act, obs)}
+        rows += _rows(work, _interleaved(turns, effort.rounds))
     effort.say("serving: Ray Serve")
     with served(list(published.values()), port=0) as endpoint:
         asked = {}
         for kind in KINDS:
-            asked[f"{kind}, HTTP"] = (_http_act(endpoint.url, f"bench-{kind}", 1), obs)
-            asked[f"{kind}, HTTP, {BATCH} rows"] = (_http_act(endpoint.url, f"bench-{kind}", BATCH), batches)
+            asked[f"{kind}, HTTP"] = (partial(_http_act, endpoint.url, f"bench-{kind}", 1), obs)
+            asked[f"{kind}, HTTP, {BATCH} rows"] = (partial(_http_act, endpoint.url, f"bench-{kind}", BATCH), batches)
         rows += _rows(work, _interleaved(asked, effort.rounds))
     return sorted(rows, key=lambda row: row.metric, reverse=True)
 
@@ -151,14 +157,14 @@ class Calls:
     cpu_s: list[float]
 
 
-def _interleaved(contenders: Mapping[str, tuple[Act, Sequence[NDArray[Any]]]], rounds: int) -> dict[str, Calls]:
-    """Time every call of contenders that take turns, after some calls that do not count."""
+def _interleaved(contenders: Contenders, rounds: int) -> dict[str, Calls]:
+    """Time every call of contenders that take turns; a turn begins with some calls that do not count."""
     found = {name: Calls([], []) for name in contenders}
-    for act, obs in contenders.values():
-        for one in obs[:WARM_UP]:
-            act(one)
     for _ in range(rounds):
-        for name, (act, obs) in contenders.items():
+        for name, (begin, obs) in contenders.items():
+            act = begin()
+            for one in obs[:WARM_UP]:
+                act(one)
             times, cpu = [], time.process_time()
             for one in obs:
                 begun = time.perf_counter()

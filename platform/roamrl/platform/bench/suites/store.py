@@ -80,11 +80,11 @@ def load_rows(
                 rows.append(
                     Row(
                         "store",
-                        "s to load an expert, median of the trials",
+                        "ms to load an expert, median of the trials",
                         f"{name}, {megabytes} MB, {count} trials, {cache}",
-                        float(np.median(seconds)),
+                        1e3 * float(np.median(seconds)),
                         rounds=count,
-                        notes={"least": min(seconds), "most": max(seconds)},
+                        notes={"least": 1e3 * min(seconds), "most": 1e3 * max(seconds)},
                     )
                 )
     return rows

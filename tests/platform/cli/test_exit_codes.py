@@ -114,7 +114,9 @@ def test_a_connection_that_breaks_off_is_no_closed_output() -> None:
 
 
 def test_a_reader_that_goes_away_ends_a_command_in_silence() -> None:
-    with subprocess.Popen([str(SCRIPT), "families"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [str(SCRIPT), "families"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         process.stdout.close()
         assert process.stderr is not None

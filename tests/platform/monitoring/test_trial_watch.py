@@ -65,6 +65,18 @@ def test_steps_add_up_over_reports_and_trials_of_a_strategy(recorded: dict[tuple
     assert recorded[ENV_STEPS.name, "joint"] == 7
 
 
+def test_trials_without_names_of_their_own_are_counted_together(recorded: dict[tuple[str, ...], float]) -> None:
+    watch = TrialWatch()
+    with watched_trials(TrialLabels("s", "joint", "sweep")):
+        assert recorded[TRIAL_RESTARTS.name, "joint"] == 0
+        for name in "xy":
+            watch.on_trial_result(1, [], trial(name), result(100, 2))
+            watch.on_trial_recover(1, [], trial(name))
+    assert recorded[ENV_STEPS.name, "joint"] == 200
+    assert recorded[NONFINITE_MEMBERS.name, "joint"] == 4
+    assert recorded[TRIAL_RESTARTS.name, "joint"] == 2
+
+
 def test_members_that_are_not_finite_are_those_of_all_trials_now(recorded: dict[tuple[str, ...], float]) -> None:
     watch = TrialWatch()
     with watched_trials(TRIALS):

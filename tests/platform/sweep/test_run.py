@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,6 +52,51 @@ def test_a_sweep_that_is_cut_off_goes_on_and_one_that_is_over_stays(local_ray, p
     assert scores(done.folder) == scores(run_sweep(study, out=tmp_path / "whole").folder)
     again = run_sweep(study, out=tmp_path / "cut")
     assert again.best == done.best
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "search",
+    [
+        {"scheduler": "median", "budget": {"trials": 5, "reports": 4}},
+        {"algorithm": "optuna", "budget": {"trials": 5, "reports": 2}},
+    ],
+    ids=["median", "optuna"],
+)
+def test_other_ways_of_searching_come_to_their_end(
+    local_ray, poles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, search: dict[str, Any]
+) -> None:
+    levels: dict[str, list[tuple[float, dict[str, str]]]] = {}
+    counts: dict[str, float] = {}
+    monkeypatch.setattr(
+        "roamrl.platform.sweep.search.level",
+        lambda metric, value, **labels: levels.setdefault(metric.name, []).append((value, labels)),
+    )
+    monkeypatch.setattr(
+        "roamrl.platform.monitoring.trial_watch.count",
+        lambda metric, value, **labels: counts.update({metric.name: counts.get(metric.name, 0.0) + value}),
+    )
+    study = poles({"space": LR, "concurrency": 1, **search}, pretrain={"seeds": 1})
+    done = run_sweep(study, out=tmp_path / "sweep")
+    assert not done.failures and done.best is not None and len(done.candidates) == 5
+    drawn = [each.settings["pretrain.lr"] for each in done.candidates if each.settings]
+    assert len(set(drawn)) == len(drawn) >= 4 and all(1e-3 <= value <= 2e-2 for value in drawn)
+    assert counts["roamrl_env_steps"] == sum(each.last.env_steps for each in done.candidates)
+    told = levels["roamrl_score"]
+    assert [value for value, _ in told] == sorted({value for value, _ in told})  # only what is better is told
+    assert told[-1][0] == max(score.score for each in done.candidates for score in each.scores)
+    assert told[0][1] == {"study": "poles", "strategy": "joint", "stage": "sweep", "split": "val"}
+    stopped = [each for each in done.candidates if each.ending == "stopped"]
+    assert bool(stopped) <= (study.search.scheduler == "median")
+
+
+@pytest.mark.slow
+def test_a_sweep_ends_when_its_time_is_over(local_ray, poles, tmp_path: Path) -> None:
+    study = poles({"space": LR, "budget": {"trials": 400, "wall_s": 15.0}}, pretrain={"seeds": 1})
+    done = run_sweep(study, out=tmp_path / "sweep")
+    assert len(done.candidates) < 400
+    ended = [each for each in done.candidates if each.ending == "done"]
+    assert (done.best in ended) if ended else "wall_s" in done.failures[-1].error
 
 
 def worth(study: Study, lr: float) -> float:

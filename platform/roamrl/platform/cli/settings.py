@@ -29,6 +29,9 @@ FreshOption = Annotated[bool, typer.Option("--fresh", help="Forget an earlier ru
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="K=V", help="Override a value of the study, a.b=c; repeatable.")
 ]
+TrackOption = Annotated[
+    list[str] | None, typer.Option(metavar="mlflow|wandb", help="Tell a tracker of every trial; repeatable.")
+]
 JSONOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

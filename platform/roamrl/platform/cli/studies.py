@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from roamrl.platform.cli.exit_codes import FAILED, INTERRUPTED, say_error
-from roamrl.platform.cli.settings import DEFAULT_STORE, AddressOption, FreshOption, OutOption, SetOption, StoreOption
+from roamrl.platform.cli.settings import (
+    DEFAULT_STORE,
+    AddressOption,
+    FreshOption,
+    OutOption,
+    SetOption,
+    StoreOption,
+    TrackOption,
+)
 
 if TYPE_CHECKING:
     from roamrl.platform.study.run import RunSummary
@@ -40,9 +48,7 @@ def run(
     fresh: FreshOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, and stop.")] = False,
     store: StoreOption = DEFAULT_STORE,
-    track: Annotated[
-        list[str] | None, typer.Option(metavar="mlflow|wandb", help="Tell a tracker of every trial; repeatable.")
-    ] = None,
+    track: TrackOption = None,
 ) -> None:
     """Run a study or a suite of them, or go on with one. The last line is the run's folder."""
     from roamrl.platform.study.load import load_study

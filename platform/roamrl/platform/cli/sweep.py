@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from roamrl.platform.cli.exit_codes import FAILED, INTERRUPTED, say_error
-from roamrl.platform.cli.settings import AddressOption, FreshOption, JSONOption, SetOption
+from roamrl.platform.cli.settings import AddressOption, FreshOption, JSONOption, SetOption, TrackOption
 from roamrl.platform.cli.studies import RESUME
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def sweep(
         str | None,
         typer.Option("--store", envvar="ROAMRL_STORE", help="Publish the best trial's policies there; else nowhere."),
     ] = None,
+    track: TrackOption = None,
     as_json: JSONOption = False,
 ) -> None:
     """Search the settings of a study's arm on val, or go on with it. The last line is the best settings' study file."""
@@ -45,11 +46,12 @@ def sweep(
         _print_plan(loaded, as_json)
         return
     from roamrl.platform.cli.progress import shown_progress
+    from roamrl.platform.monitoring.trackers import tracked
     from roamrl.platform.sweep.run import run_sweep
 
     place = Path(out) if out else None
     try:
-        with shown_progress() as progress:
+        with tracked(track or ()), shown_progress() as progress:
             done = run_sweep(loaded, out=place, address=address, fresh=fresh, store=store, progress=progress)
     except KeyboardInterrupt as error:
         say_error(RESUME)

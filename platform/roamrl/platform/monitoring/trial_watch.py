@@ -28,30 +28,33 @@ class TrialLabels:
 
 @dataclass
 class _Watched:
-    """The trials of an experiment of this process, by the names of their folders."""
+    """The trials of an experiment of this process, by the names of their folders, or the labels of them all."""
 
-    trials: Mapping[str, TrialLabels]
+    trials: Mapping[str, TrialLabels] | TrialLabels
     nonfinite: dict[str, int] = field(default_factory=dict)
     restarts: Counter[TrialLabels] = field(default_factory=Counter)
     trackers: list[Callback] = field(default_factory=list)
 
     def began(self) -> None:
-        for labels in set(self.trials.values()):
+        for labels in {self.trials} if isinstance(self.trials, TrialLabels) else set(self.trials.values()):
             self._level(NONFINITE_MEMBERS, 0, labels)
             self._level(TRIAL_RESTARTS, 0, labels)
 
+    def labels(self, name: str) -> TrialLabels | None:
+        return self.trials if isinstance(self.trials, TrialLabels) else self.trials.get(name)
+
     def reported(self, name: str, result: Mapping[str, Any]) -> None:
-        labels = self.trials.get(name)
+        labels = self.labels(name)
         if labels is None:
             return
         steps = result.get(ENV_RUNNER_RESULTS, {}).get(NUM_ENV_STEPS_SAMPLED, 0)
         count(ENV_STEPS, float(steps), **vars(labels))
         self.nonfinite[name] = int(result.get(NUM_MEMBERS_NONFINITE, 0))
-        like = [number for other, number in self.nonfinite.items() if self.trials[other] == labels]
+        like = [number for other, number in self.nonfinite.items() if self.labels(other) == labels]
         self._level(NONFINITE_MEMBERS, sum(like), labels)
 
     def recovered(self, name: str) -> None:
-        labels = self.trials.get(name)
+        labels = self.labels(name)
         if labels is not None:
             self.restarts[labels] += 1
             self._level(TRIAL_RESTARTS, self.restarts[labels], labels)
@@ -64,11 +67,11 @@ _now: list[_Watched] = []
 
 
 @contextmanager
-def watched_trials(trials: Mapping[str, TrialLabels]) -> Iterator[None]:
+def watched_trials(trials: Mapping[str, TrialLabels] | TrialLabels) -> Iterator[None]:
     """Measure Tune's trials within the block, and tell this process's trackers of them.
 
     Args:
-        trials: What each trial is counted under, by the name of its folder.
+        trials: What each trial is counted under, by the name of its folder; or what all are.
     """
     watched = _Watched(trials)
     watched.began()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from roamrl.envs.atomic_file import write_atomically
 from roamrl.envs.errors import InputError
 from roamrl.envs.radio.trace_library import lookup
 from roamrl.envs.radio.traces import write_traces
+from roamrl.platform.study.folder_lock import empty, is_empty
 from roamrl.platform.study.schema import Study
 
 
@@ -51,22 +51,32 @@ class RunFolder:
         """Open a run's folder, new or to be resumed.
 
         Raises:
-            InputError: If the folder holds another study's run or something else.
+            InputError: As :meth:`check` does.
         """
         folder = cls(path)
+        folder.check(study, fresh=fresh)
         if fresh and folder.study_file.exists():
-            shutil.rmtree(path)
-        if folder.study_file.exists():
-            known = Study.model_validate(yaml.safe_load(folder.study_file.read_text(encoding="utf-8")))
-            if known.hash != study.hash:
-                raise InputError(
-                    f"{path} holds a run of study {known.name!r} with other settings; give another --out, or --fresh "
-                    "to replace it"
-                )
-        elif path.exists() and any(path.iterdir()):
-            raise InputError(f"{path} is not empty and holds no run; give another --out")
+            empty(path)
         path.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def check(self, study: Study, *, fresh: bool) -> None:
+        """Check that a study can run in the folder, and change nothing.
+
+        Raises:
+            InputError: If the folder holds another study's run or something else.
+        """
+        if self.study_file.exists():
+            if fresh:
+                return
+            known = Study.model_validate(yaml.safe_load(self.study_file.read_text(encoding="utf-8")))
+            if known.hash != study.hash:
+                raise InputError(
+                    f"{self.path} holds a run of study {known.name!r} with other settings; give another --out, or "
+                    "--fresh to replace it"
+                )
+        elif not is_empty(self.path):
+            raise InputError(f"{self.path} is not empty and holds no run; give another --out")
 
     @property
     def study_file(self) -> Path:

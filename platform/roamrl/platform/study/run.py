@@ -19,6 +19,7 @@ from roamrl.platform.store.store import ExpertStore
 from roamrl.platform.study.carry_out import LEARNING_FILE
 from roamrl.platform.study.classical import tuned_classical
 from roamrl.platform.study.folder import Failure, RunFolder
+from roamrl.platform.study.folder_lock import alone_in
 from roamrl.platform.study.gap_stage import generalisation_gap
 from roamrl.platform.study.in_context import adapt_in_context
 from roamrl.platform.study.plan import plan_study
@@ -100,21 +101,24 @@ def recorded_run(
     """Open a run's folder, its recordings, its store and a Ray session; keep how long it took, also if it breaks off.
 
     Raises:
-        InputError: If the study, the folder or the store cannot be used.
+        InputError: If the study, the folder or the store cannot be used, or another command is at work in the folder.
     """
-    folder = RunFolder.open((out or Path("runs") / study.name).resolve(), study, fresh=fresh)
-    splits = study_splits(study)
-    traces = {found for tasks in splits.values() for named in tasks for found in trace_hashes(dict(named.task.context))}
-    folder.write_study(study, traces)
-    if folder.traces_file.exists():
-        open_traces(folder.traces_file)
-    experts = ExpertStore.init(store or str(default_store()), spooling=True)
-    experts.policy.check_signer(experts.signer)
-    strategies = {name: arm.strategy for name, arm in study.arms.items()}
-    about = {"roamrl_study": study.name, "roamrl_run": str(folder.path)}
-    with _timed(folder, study), ray_session(address, about=about), watched_run(study.name, strategies):
-        metered = MeteredProgress(progress, study.name, folder.finished())
-        yield RunState(study, folder, experts, metered, splits)
+    path = (out or Path("runs") / study.name).resolve()
+    RunFolder(path).check(study, fresh=fresh)
+    with alone_in(path):
+        folder = RunFolder.open(path, study, fresh=fresh)
+        splits = study_splits(study)
+        tasks = [named.task for each in splits.values() for named in each]
+        folder.write_study(study, {found for task in tasks for found in trace_hashes(dict(task.context))})
+        if folder.traces_file.exists():
+            open_traces(folder.traces_file)
+        experts = ExpertStore.init(store or str(default_store()), spooling=True)
+        experts.policy.check_signer(experts.signer)
+        strategies = {name: arm.strategy for name, arm in study.arms.items()}
+        about = {"roamrl_study": study.name, "roamrl_run": str(folder.path)}
+        with _timed(folder, study), ray_session(address, about=about), watched_run(study.name, strategies):
+            metered = MeteredProgress(progress, study.name, folder.finished())
+            yield RunState(study, folder, experts, metered, splits)
 
 
 def read_results(run: Path) -> Any:

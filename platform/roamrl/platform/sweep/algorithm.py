@@ -35,7 +35,9 @@ SCORE = "val_score"
 REPORTS = "reports"
 """Counter in a result by which schedulers tell how far a trial is."""
 
-_WORST = -1e30
+NO_SCORE = -1e30
+"""What Tune is told of a trial that has no score."""
+
 _SWEEP = "sweep"
 
 
@@ -162,7 +164,7 @@ class SweepAlgorithm(PopulationAlgorithm):
 
     def _scored(self, result: dict[str, Any], by_candidate: NDArray[np.float64]) -> dict[str, Any]:
         known = by_candidate[np.isfinite(by_candidate)]
-        score = float(known.max()) if len(known) else _WORST
+        score = float(known.max()) if len(known) else NO_SCORE
         return {**result, SCORE: score, REPORTS: len(self.reports)}
 
     def _exchange(self, scores: Any) -> tuple[Copy, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from roamrl.envs.radio.traces import write_traces
 from roamrl.envs.task import Task
 from roamrl.platform.evaluation.references import ReferenceReturns
 from roamrl.platform.study.folder import Failure
+from roamrl.platform.study.folder_lock import empty, is_empty
 from roamrl.platform.study.schema import Study
 from roamrl.platform.study.tasks import NamedTask
 
@@ -42,24 +42,32 @@ class SweepFolder:
         """Open a sweep's folder, new or to go on with.
 
         Raises:
-            InputError: If it holds another sweep or something else.
+            InputError: As :meth:`check` does.
         """
         folder = cls(path)
+        folder.check(study, fresh=fresh)
         file = path / STUDY_FILE
         if fresh and file.exists():
-            shutil.rmtree(path)
-        if file.exists():
-            if _identity(folder.study()) != _identity(study):
-                raise InputError(
-                    f"{path} holds a sweep with other settings; give another --out, or --fresh to replace it"
-                )
-        elif path.exists() and any(path.iterdir()):
-            raise InputError(f"{path} is not empty and holds no sweep; give another --out")
+            empty(path)
         path.mkdir(parents=True, exist_ok=True)
         if not file.exists():
             text = yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
             write_atomically(file, text.encode())
         return folder
+
+    def check(self, study: Study, *, fresh: bool = False) -> None:
+        """Check that a study can be swept in the folder, and change nothing.
+
+        Raises:
+            InputError: If it holds another sweep or something else.
+        """
+        if (self.path / STUDY_FILE).exists():
+            if not fresh and _identity(self.study()) != _identity(study):
+                raise InputError(
+                    f"{self.path} holds a sweep with other settings; give another --out, or --fresh to replace it"
+                )
+        elif not is_empty(self.path):
+            raise InputError(f"{self.path} is not empty and holds no sweep; give another --out")
 
     def study(self) -> Study:
         """Return the study of the sweep."""

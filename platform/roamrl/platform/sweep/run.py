@@ -12,9 +12,11 @@ from roamrl.cluster.session import ray_session
 from roamrl.envs.errors import InputError
 from roamrl.envs.family import get_family
 from roamrl.platform.evaluation.references import ReferenceReturns, default_cache
+from roamrl.platform.monitoring.run_watch import MeteredProgress, watched_run
 from roamrl.platform.store.store import ExpertStore
 from roamrl.platform.study.carry_out import as_completed
 from roamrl.platform.study.folder import Failure
+from roamrl.platform.study.folder_lock import alone_in
 from roamrl.platform.study.progress import NoProgress, Progress
 from roamrl.platform.study.provenance import command, machine, package_versions, source_commit
 from roamrl.platform.study.schema import Study
@@ -76,13 +78,23 @@ def run_sweep(
         progress: Told of the sweep's course.
 
     Raises:
-        InputError: If the search, the folder or the store cannot be used, or a package is missing.
+        InputError: If the search, the folder or the store cannot be used, another command is at work in the folder, or
+            a package is missing.
     """
     plan = plan_sweep(study)
-    folder = SweepFolder.open((out or Path("sweeps") / study.name).resolve(), study, fresh=fresh)
-    if store is not None:
-        experts = ExpertStore.init(store, spooling=True)
-        experts.policy.check_signer(experts.signer)
+    path = (out or Path("sweeps") / study.name).resolve()
+    SweepFolder(path).check(study, fresh=fresh)
+    with alone_in(path):
+        folder = SweepFolder.open(path, study, fresh=fresh)
+        if store is not None:
+            experts = ExpertStore.init(store, spooling=True)
+            experts.policy.check_signer(experts.signer)
+        return _go_on(folder, study, plan, address, store, progress or NoProgress())
+
+
+def _go_on(
+    folder: SweepFolder, study: Study, plan: SweepPlan, address: str | None, store: str | None, progress: Progress
+) -> SweepSummary:
     before = folder.result() or {}
     about = _about(before)
     if before.get("over"):
@@ -91,8 +103,10 @@ def run_sweep(
     else:
         began = time.monotonic()
         try:
-            with ray_session(address):
-                settings, failures = _search(folder, study, plan, progress or NoProgress())
+            session = {"roamrl_study": study.name, "roamrl_sweep": str(folder.path)}
+            strategies = {name: arm.strategy for name, arm in study.arms.items()}
+            with ray_session(address, about=session), watched_run(study.name, strategies):
+                settings, failures = _search(folder, study, plan, MeteredProgress(progress, study.name))
         finally:
             about["wall_s"] += time.monotonic() - began
             folder.write_json(RESULT_FILE, {**about, "over": False})

@@ -40,8 +40,8 @@ Act = Callable[[NDArray[Any]], None]
 """Asks once about observations [N, *O]."""
 
 Contenders = Mapping[str, tuple[Callable[[], Act], Sequence[NDArray[Any]]]]
-"""By name, what makes an :data:`Act` for one turn, and the observations of the turn. A connection is opened anew in each
-turn, because the service closes those that are silent while the others have theirs."""
+"""By name, what makes an :data:`Act` for one turn, and the observations of the turn. A connection is opened anew for
+each turn, because the service closes those that are silent while the others have theirs."""
 
 KINDS: Mapping[str, Mapping[str, Any]] = {"mlp": {"hidden": [64, 64]}, "gru": {"hidden": [64, 64], "memory": 64}}
 

@@ -118,7 +118,8 @@ def _tasks(manifest: Manifest, split: str, study: str | None, overrides: Sequenc
     from roamrl.envs.split import pick
     from roamrl.platform.study.load import load_study, study_names
 
-    published = get_family(manifest.family).splits(manifest.config)
+    family = get_family(manifest.family)
+    published = family.splits(family.config(manifest.config))
     if split not in published and manifest.study in study_names():
         return _study_tasks(load_study(manifest.study, overrides), split)
     _open_recordings(overrides)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from roamrl.platform.store.backend import Backend
@@ -12,6 +12,7 @@ from roamrl.platform.store.errors import StoreError
 from roamrl.platform.store.layout import ENTRIES, TOMBSTONES, blob_key, id_of_entry, id_of_tombstone
 from roamrl.platform.store.limits import Limits
 from roamrl.platform.store.publish import put_entry
+from roamrl.platform.store.requests import BLOBS_AT_ONCE, for_each
 from roamrl.platform.store.signatures import read_signatures, signing_keys, write_signature
 from roamrl.platform.store.trust_policy import TrustPolicy
 
@@ -58,31 +59,61 @@ def copy_entries(
     """
     known = {id_of_entry(key) for key in target.list(ENTRIES)}
     refused = {id_of_tombstone(key) for key in target.list(TOMBSTONES)}
-    copied = there = retracted = total = signatures = invalid = 0
-    turned_away = []
-    for entry_id, key in keys.items():
+
+    def copy(named: tuple[str, str]) -> TransferReport:
+        entry_id, key = named
         if entry_id in refused:
-            retracted += 1
-            continue
-        document = source.get(key, limits.manifest_bytes)
-        if document is None:
-            raise StoreError(f"entry {entry_id[:12]} vanished from {source.location} while it was copied; copy anew")
-        entry = decode_entry(document, entry_id, limits)
-        given = read_signatures(source, entry, limits, signing_keys(source, entry_id))
-        if policy is not None and not policy.admits(entry, given):
-            turned_away.append(entry_id)
-            continue
-        invalid += sum(not each.valid for each in given)
-        signatures += sum(write_signature(target, entry_id, each.key_id, each.data) for each in given if each.valid)
-        size = _copy_entry(source, target, limits, entry, key, document, known=entry_id in known)
-        copied, there, total = copied + (size is not None), there + (size is None), total + (size or 0)
-    return TransferReport(copied, there, retracted, total, signatures, invalid, tuple(turned_away))
+            return TransferReport(retracted=1)
+        return _copy_one(source, target, limits, entry_id, key, policy, known=entry_id in known)
+
+    remote = source if source.remote else target
+    return _sum(for_each(remote, copy, keys.items(), BLOBS_AT_ONCE))
 
 
-def _copy_entry(
+def _sum(reports: Sequence[TransferReport]) -> TransferReport:
+    return TransferReport(
+        copied=sum(each.copied for each in reports),
+        there=sum(each.there for each in reports),
+        retracted=sum(each.retracted for each in reports),
+        bytes=sum(each.bytes for each in reports),
+        signatures=sum(each.signatures for each in reports),
+        invalid=sum(each.invalid for each in reports),
+        refused=tuple(entry_id for each in reports for entry_id in each.refused),
+    )
+
+
+def _copy_one(
+    source: Backend,
+    target: Backend,
+    limits: Limits,
+    entry_id: str,
+    key: str,
+    policy: TrustPolicy | None,
+    *,
+    known: bool,
+) -> TransferReport:
+    document = source.get(key, limits.manifest_bytes)
+    if document is None:
+        raise StoreError(f"entry {entry_id[:12]} vanished from {source.location} while it was copied; copy anew")
+    entry = decode_entry(document, entry_id, limits)
+    given = read_signatures(source, entry, limits, signing_keys(source, entry_id))
+    if policy is not None and not policy.admits(entry, given):
+        return TransferReport(refused=(entry_id,))
+    signatures = sum(write_signature(target, entry_id, each.key_id, each.data) for each in given if each.valid)
+    size = _copy_weights(source, target, limits, entry, key, document, known=known)
+    return TransferReport(
+        copied=int(size is not None),
+        there=int(size is None),
+        bytes=size or 0,
+        signatures=signatures,
+        invalid=sum(not each.valid for each in given),
+    )
+
+
+def _copy_weights(
     source: Backend, target: Backend, limits: Limits, entry: Entry, key: str, document: bytes, *, known: bool
 ) -> int | None:
-    """Copy one entry; return the size of its blob, None if the target has both."""
+    """Copy weights and then their entry; return the size of its blob, None if the target has both."""
     blob = entry.manifest.blob
     if known and target.size(blob_key(blob.sha256)) == blob.size:
         return None

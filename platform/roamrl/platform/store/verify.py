@@ -13,6 +13,7 @@ from roamrl.platform.store.errors import StoreError
 from roamrl.platform.store.index import index_row
 from roamrl.platform.store.layout import SIGNATURES, id_of_signature, signature_key
 from roamrl.platform.store.limits import Limits
+from roamrl.platform.store.requests import BLOBS_AT_ONCE, for_each
 from roamrl.platform.store.tags import read_tag, tag_names
 from roamrl.platform.store.trust_policy import Standing, TrustPolicy
 
@@ -58,35 +59,32 @@ def verify_store(backend: Backend, limits: Limits, policy: TrustPolicy) -> Verif
     catalogue.refresh()
     problems = list(catalogue.problems)
     told = {problem.key for problem in problems}
-    sizes: dict[str, int] = {}
-    standings: list[Standing] = []
     signed, stray = _signature_files(backend)
     problems += stray
-    for entry_id, key in catalogue.keys.items():
-        try:
-            entry = _check_entry(backend, limits, entry_id, key)
-            _check_index(catalogue, entry)
-            found = policy.standings(backend, entry, limits, signed.get(entry_id, ()))
-            standings += found
-            problems += [
-                Problem(signature_key(entry_id, each.signature.key_id), each.signature.problem)
-                for each in found
-                if each.word == "invalid"
-            ]
-            if entry_id not in catalogue.retracted:
-                _check_policy(policy, entry, found)
-            if entry.manifest.blob.sha256 not in sizes and entry_id not in catalogue.retracted:
-                sizes[entry.manifest.blob.sha256] = _check_weights(backend, limits, entry)
-        except StoreError as error:
-            if key not in told:
-                problems.append(Problem(key, str(error)))
+
+    def examine(named: tuple[str, str]) -> _Examined:
+        return _examine(backend, limits, policy, catalogue, *named, signed.get(named[0], ()))
+
+    def weigh(entries: Sequence[Entry]) -> tuple[int | None, list[Problem]]:
+        return _weigh(backend, limits, catalogue, entries)
+
+    examined = for_each(backend, examine, catalogue.keys.items())
+    sharing: dict[str, list[Entry]] = {}
+    for each in examined:
+        if each.entry is not None and each.entry.id not in catalogue.retracted:
+            sharing.setdefault(each.entry.manifest.blob.sha256, []).append(each.entry)
+    weighed = for_each(backend, weigh, sharing.values(), BLOBS_AT_ONCE)
+    found = [*(each.problems for each in examined), *(each for _, each in weighed)]
+    problems += [problem for several in found for problem in several if problem.key not in told]
+    standings = [standing for each in examined for standing in each.standings]
+    sizes = [size for size, _ in weighed if size is not None]
     words = [each.word for each in standings]
     names = tag_names(backend)
     problems += [problem for name in names if (problem := _check_tag(backend, limits, name, catalogue)) is not None]
     return VerifyReport(
         entries=len(catalogue.keys),
         blobs=len(sizes),
-        bytes=sum(sizes.values()),
+        bytes=sum(sizes),
         retracted=len(catalogue.retracted & set(catalogue.keys)),
         tags=len(names),
         trusted=words.count("trusted"),
@@ -94,6 +92,55 @@ def verify_store(backend: Backend, limits: Limits, policy: TrustPolicy) -> Verif
         invalid=words.count("invalid"),
         problems=tuple(problems),
     )
+
+
+@dataclass(frozen=True)
+class _Examined:
+    """What was found of one entry; the entry itself if it may be used, so that its weights are of interest."""
+
+    entry: Entry | None
+    standings: Sequence[Standing]
+    problems: Sequence[Problem]
+
+
+def _examine(
+    backend: Backend,
+    limits: Limits,
+    policy: TrustPolicy,
+    catalogue: Catalogue,
+    entry_id: str,
+    key: str,
+    signing_keys: Sequence[str],
+) -> _Examined:
+    standings: list[Standing] = []
+    problems: list[Problem] = []
+    try:
+        entry = _check_entry(backend, limits, entry_id, key)
+        _check_index(catalogue, entry)
+        standings += policy.standings(backend, entry, limits, signing_keys)
+        problems += [
+            Problem(signature_key(entry_id, each.signature.key_id), each.signature.problem)
+            for each in standings
+            if each.word == "invalid"
+        ]
+        if entry_id not in catalogue.retracted:
+            _check_policy(policy, entry, standings)
+    except StoreError as error:
+        return _Examined(None, standings, [*problems, Problem(key, str(error))])
+    return _Examined(entry, standings, problems)
+
+
+def _weigh(
+    backend: Backend, limits: Limits, catalogue: Catalogue, entries: Sequence[Entry]
+) -> tuple[int | None, list[Problem]]:
+    """Check weights by the first of the entries that share them which they fit; return their size, None for no fit."""
+    problems: list[Problem] = []
+    for entry in entries:
+        try:
+            return _check_weights(backend, limits, entry), problems
+        except StoreError as error:
+            problems.append(Problem(catalogue.keys[entry.id], str(error)))
+    return None, problems
 
 
 def _check_entry(backend: Backend, limits: Limits, entry_id: str, key: str) -> Entry:
@@ -111,7 +158,7 @@ def _check_entry(backend: Backend, limits: Limits, entry_id: str, key: str) -> E
 def _signature_files(backend: Backend) -> tuple[dict[str, list[str]], list[Problem]]:
     """Return the ids of the keys that each entry has signatures by; and files that are no signature's."""
     signed: dict[str, list[str]] = {}
-    problems = []
+    problems: list[Problem] = []
     for key in backend.list(SIGNATURES):
         entry_id = id_of_signature(key)
         if entry_id is None:

@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from gymnasium import spaces
 
@@ -31,7 +33,7 @@ def bundle(seed: int) -> PolicyBundle:
 
 
 class SmallDisk:
-    """A file system of two megabytes."""
+    """A file system of two megabytes, or of another size after :meth:`remount`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -56,13 +58,18 @@ class SmallDisk:
 def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallDisk]:
     monkeypatch.setenv("ROAMRL_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("ROAMRL_SPOOL", raising=False)
-    place = tmp_path / "disk"
+    with mounted(tmp_path / "disk") as place:
+        yield place
+
+
+@contextmanager
+def mounted(place: Path) -> Iterator[SmallDisk]:
     place.mkdir()
     if not sys.platform.startswith("linux") or os.geteuid() != 0:
         pytest.skip("mounting a small file system needs root on Linux")
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(place)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.decode().strip()}")
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(place)], capture_output=True)
+    if done.returncode:
+        pytest.skip(f"a small file system cannot be mounted here: {done.stderr.decode().strip()}")
     try:
         yield SmallDisk(place)
     finally:
@@ -126,3 +133,28 @@ def test_a_study_is_run_to_its_end_with_a_full_store(
     subprocess.run(command, cwd=tmp_path, check=True, timeout=300)
     delivered = ExpertStore.open(place)
     assert len(delivered.ls()) >= 2 and delivered.verify().ok
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_a_run_whose_own_disk_is_full_goes_on_when_there_is_room(
+    commands: Any, study: dict[str, Any], tmp_path: Path
+) -> None:
+    """Twice: first a trial's checkpoints do not fit, then something that comes later."""
+
+    def returns() -> list[float]:
+        table = pq.read_table(tmp_path / "run" / "results.parquet")
+        return table["return_mean"].to_pylist()
+
+    with mounted(tmp_path / "run") as disk:
+        for size in ("150k", "600k"):
+            disk.remount(f"size={size}")
+            assert commands.run(study) == 1, commands.said()
+            assert "No space left on device; make room there" in commands.said().splitlines()[-1]
+            assert not (disk.path / "report" / "index.html").exists()
+        disk.remount("size=64m")
+        assert commands.run(study) == 0, commands.said()
+        found = returns()
+    assert commands.run(study) == 0, commands.said()  # the folder below is empty: the same run on a larger disk
+    assert found == returns()

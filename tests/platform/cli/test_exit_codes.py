@@ -88,11 +88,17 @@ def failing_app(error: BaseException) -> typer.Typer:
         (
             OSError(errno.ENOSPC, "No space left on device", "/disk/part"),
             1,
-            "error: /disk/part: No space left on device\n",
+            "error: /disk/part: No space left on device; make room there, and give the same command again\n",
         ),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            1,
+            "error: No space left on device; make room there, and give the same command again\n",
+        ),
+        (PermissionError(errno.EACCES, "Permission denied", "/disk/part"), 1, "error: /disk/part: Permission denied\n"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
     ],
-    ids=["mistake", "cluster", "full disk", "interrupted"],
+    ids=["mistake", "cluster", "full disk", "full disk somewhere", "no permission", "interrupted"],
 )
 def test_each_kind_of_end_has_its_code(
     error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]

@@ -14,7 +14,8 @@ FAILED = 1
 MISTAKE = 2
 INTERRUPTED = 130
 
-_FULL_OR_LOCKED = {errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EROFS, errno.EDQUOT}
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_LOCKED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 class ReportingGroup(TyperGroup):
@@ -55,7 +56,7 @@ def _code_of(error: Exception) -> int | None:
 
     if isinstance(error, InputError):
         return MISTAKE
-    if isinstance(error, ClusterError) or (isinstance(error, OSError) and error.errno in _FULL_OR_LOCKED):
+    if isinstance(error, ClusterError) or (isinstance(error, OSError) and error.errno in _FULL | _LOCKED):
         return FAILED
     return None
 
@@ -72,6 +73,8 @@ def _is_reader_gone() -> bool:
 
 
 def _message(error: Exception) -> str:
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
+    if not isinstance(error, OSError):
+        return str(error)
+    where = f"{error.filename}: " if error.filename is not None else ""
+    mend = "; make room there, and give the same command again" if error.errno in _FULL else ""
+    return f"{where}{error.strerror}{mend}"

@@ -67,6 +67,15 @@ def test_converged_runs_change_in_points_and_unmeasured_variance_holds_nothing(r
     assert found["scratch", "variance after convergence"].holds is None
 
 
+@pytest.mark.parametrize("theirs", [0.0, -2.0])
+def test_a_share_of_nothing_or_less_is_not_measured(run: Path, monkeypatch: pytest.MonkeyPatch, theirs: float) -> None:
+    returns = {"scratch": theirs, "reuse": 10.0, "mixed": 12.0, "joint": 10.0}
+    monkeypatch.setattr("roamrl.platform.report.published_claims._initial_returns", lambda *_: returns)
+    found = claims(run, "similar")
+    assert np.isnan(found["scratch", "initial reward"].change) and found["scratch", "initial reward"].holds is None
+    assert found["reuse", "initial reward"].change == pytest.approx(0.2)
+
+
 def test_the_page_says_where_a_claim_does_not_hold(run: Path, make_run: MakeRun) -> None:
     text = write_report(run).read_text(encoding="utf-8")
     assert "The hybrid against its publication" in text

@@ -34,7 +34,8 @@ class ClaimRow:
         measure: What is compared.
         ours: The hybrid's value.
         theirs: The baseline's value.
-        change: Relative change; for the share of converged runs the difference of shares.
+        change: Relative change, NaN where the baseline's value is not above zero; for the share of converged runs the
+            difference of shares.
         claimed: The published change.
         unit: What the changes are in, percent or percentage points.
         holds: Whether ours is at least as large as claimed, in the claim's direction; None if it was not measured.
@@ -65,7 +66,7 @@ def claim_rows(view: TargetView, transfer: Sequence[TransferRow], settings: Repo
             begun, begun_there = initial[ours], initial[theirs]
             converged, converged_there = (row.converged.value if row.converged else np.nan for row in (mine, other))
             rows += [
-                _row(ours, theirs, "initial reward", begun, begun_there, begun / begun_there - 1.0, INITIAL_GAIN),
+                _row(ours, theirs, "initial reward", begun, begun_there, _share(begun, begun_there), INITIAL_GAIN),
                 _row(
                     ours,
                     theirs,
@@ -81,11 +82,15 @@ def claim_rows(view: TargetView, transfer: Sequence[TransferRow], settings: Repo
                     "variance after convergence",
                     mine.variance,
                     other.variance,
-                    mine.variance / other.variance - 1.0 if other.variance > 0 else np.nan,
+                    _share(mine.variance, other.variance),
                     VARIANCE_CHANGE,
                 ),
             ]
     return rows
+
+
+def _share(ours: float, theirs: float) -> float:
+    return ours / theirs - 1.0 if theirs > 0 else np.nan
 
 
 def _row(arm: str, baseline: str, measure: str, ours: float, theirs: float, change: float, claimed: float) -> ClaimRow:

@@ -68,7 +68,7 @@ def score_limits(values: Sequence[Floats], always: Sequence[float], floor: float
 
 
 def note_cut(axes: Axes, lines: Sequence[Floats], floor: float) -> None:
-    """Say so in the corner where lines go on below the floor."""
+    """Say so above the upper corner, where no line runs, if lines go on below the floor."""
     if min(float(np.min(line)) for line in lines) < floor:
         text = f"axis cut at \N{MINUS SIGN}{-floor:g}"
-        axes.text(0.99, 0.03, text, transform=axes.transAxes, ha="right", fontsize=7.5, color=FAINT)
+        axes.text(1.0, 1.01, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=7.5, color=FAINT)

@@ -30,6 +30,8 @@ step "$bin/lint-imports"
 if [ $# -gt 0 ]; then
     step "$bin/python" -m pytest -m "$marks" "$@"
 else
-    step "$bin/python" -m pytest -n auto -m "($marks) and not ray"
-    step "$bin/python" -m pytest -m "($marks) and ray"
+    failed=0
+    step "$bin/python" -m pytest -n auto -m "($marks) and not ray" || failed=1
+    step "$bin/python" -m pytest -m "($marks) and ray" || failed=1
+    exit "$failed"
 fi

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from roamrl.envs.errors import InputError
 from roamrl.envs.slicing import kernel
 from roamrl.platform.bench.population import learner
 from roamrl.platform.bench.profiles.cell import cell_rows
@@ -38,7 +39,10 @@ def test_a_clocked_kernel_plays_the_same_windows(clocks, monkeypatch):
 
 @pytest.mark.slow  # its kernel takes most of a minute to compile
 def test_the_parts_of_a_window_make_up_a_step(clocks):
-    rows = window_rows(Effort(rounds=1), family_work("slicing-v1"), [clocks])
+    try:
+        rows = window_rows(Effort(rounds=1), family_work("slicing-v1"), [clocks])
+    except InputError as busy:
+        pytest.skip(str(busy))
     parts = [row for row in rows if row.metric == METRIC]
     assert [row.variant for row in parts] == [*PARTS, PYTHON]
     assert sum(row.value for row in parts) == pytest.approx(1.0)

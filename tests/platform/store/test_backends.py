@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 
+import obstore
 import pytest
 
 from roamrl.platform.store import ExpertStore, StoreError, StoreReadOnlyError, StoreUnavailableError
@@ -50,6 +51,34 @@ def test_objects_larger_than_a_part_come_back_whole(backend):
     backend.put("blobs/large", data)
     assert backend.size("blobs/large") == len(data) == 9 << 20
     assert backend.get("blobs/large", len(data)) == data
+
+
+@pytest.mark.parametrize("place", ["moto_server"], indirect=True)
+@pytest.mark.parametrize(("broken", "read"), [(3, b"data"), (4, None)])
+def test_an_answer_that_breaks_off_after_its_last_byte_is_asked_for_again(backend, monkeypatch, broken, read):
+    backend.put("blobs/x", b"data")
+    asked = []
+
+    class BrokenOff:
+        def __init__(self):
+            self.meta = {"size": 4}
+
+        def bytes(self):
+            raise obstore.exceptions.GenericError("Generic S3 error: 416: <Error><Code>InvalidRange</Code></Error>")
+
+    whole = obstore.get
+
+    def get(store, key):
+        asked.append(key)
+        return BrokenOff() if len(asked) <= broken else whole(store, key)
+
+    monkeypatch.setattr(obstore, "get", get)
+    if read is None:
+        with pytest.raises(StoreUnavailableError, match="answers break off"):
+            backend.get("blobs/x", 4)
+    else:
+        assert backend.get("blobs/x", 4) == read
+    assert len(asked) == 4
 
 
 @CONDITIONAL

@@ -31,8 +31,15 @@ PART_BYTES = 8 << 20
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _COMPONENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LIST_CHUNK = 1000
+_BEYOND_THE_END = "InvalidRange"
+"""What an endpoint says to ``obstore`` when that asks for the rest of an answer which broke off after its last byte."""
+
 _CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_SKIP_SIGNATURE=true for a public bucket)"
 _METADATA_HOST = "169.254.169.254"
+
+
+class _BrokenOffError(StoreUnavailableError):
+    """An answer broke off so that ``obstore`` could not go on with it; the whole of it may be asked for again."""
 
 
 class ObjectBackend:
@@ -77,6 +84,12 @@ class ObjectBackend:
         Raises:
             StoreError: If it holds more than ``most`` bytes or cannot be read.
         """
+        for _ in range(RETRIES):
+            with contextlib.suppress(_BrokenOffError):
+                return self._get(key, most)
+        return self._get(key, most)
+
+    def _get(self, key: str, most: int) -> bytes | None:
         import obstore
 
         with self._asking(f"read {_checked(key)}"):
@@ -230,6 +243,8 @@ class ObjectBackend:
         if isinstance(error, obstore.exceptions.PermissionDeniedError | obstore.exceptions.UnauthenticatedError):
             kind = StoreReadOnlyError if what.startswith(("write", "remove")) else StoreError
             return kind(f"{where}: access is denied ({code or 'no code'}); ask the bucket's owner for the right")
+        if code == _BEYOND_THE_END:
+            return _BrokenOffError(f"{where}: answers break off; the endpoint may be overloaded, try again")
         if "HTTP error" in text or re.search(r"status code: 5\d\d", text):
             reached = _endpoint() or "AWS"
             return StoreUnavailableError(

@@ -115,19 +115,21 @@ def s3rver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     command = [node, str(program), "-d", str(folder / "data"), "-a", "127.0.0.1", "-p", "0", "--no-vhost-buckets"]
     (folder / "data").mkdir()
     command += ["--silent", "--configure-bucket", BUCKET]
-    with _served(command, folder / "log", r"listening on (127\.0\.0\.1:\d+)") as host:
+    legacy = "--openssl-legacy-provider"  # its tokens for further pages of a list use a cipher that OpenSSL 3 retired
+    with _served(command, folder / "log", r"listening on (127\.0\.0\.1:\d+)", NODE_OPTIONS=legacy) as host:
         yield S3Server(f"http://{host}", "S3RVER", "S3RVER")
 
 
 class _served:
     """A server process until the block ends; gives what its log says of the address."""
 
-    def __init__(self, command: Sequence[str], log: Path, pattern: str) -> None:
+    def __init__(self, command: Sequence[str], log: Path, pattern: str, **variables: str) -> None:
         self._command, self._log, self._pattern = command, log, pattern
+        self._environment = {**os.environ, **variables}
 
     def __enter__(self) -> str:
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, env=self._environment)
         until = time.monotonic() + START_S
         while time.monotonic() < until and self._process.poll() is None:
             match = re.search(self._pattern, self._log.read_text(errors="replace"))

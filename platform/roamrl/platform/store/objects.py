@@ -31,8 +31,9 @@ PART_BYTES = 8 << 20
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _COMPONENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LIST_CHUNK = 1000
-_BEYOND_THE_END = "InvalidRange"
-"""What an endpoint says to ``obstore`` when that asks for the rest of an answer which broke off after its last byte."""
+_NO_SUCH_REST = re.compile(r"<Code>InvalidRange</Code>|Requested \d+\.\.\d+, got \d+\.\.\d+")
+"""What comes of it when ``obstore`` asks for the rest of an answer that broke off: after its last byte, or while an
+endpoint that does not replace objects in one step was writing the same content again."""
 
 _CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_SKIP_SIGNATURE=true for a public bucket)"
 _METADATA_HOST = "169.254.169.254"
@@ -243,7 +244,7 @@ class ObjectBackend:
         if isinstance(error, obstore.exceptions.PermissionDeniedError | obstore.exceptions.UnauthenticatedError):
             kind = StoreReadOnlyError if what.startswith(("write", "remove")) else StoreError
             return kind(f"{where}: access is denied ({code or 'no code'}); ask the bucket's owner for the right")
-        if code == _BEYOND_THE_END:
+        if _NO_SUCH_REST.search(text):
             return _BrokenOffError(f"{where}: answers break off; the endpoint may be overloaded, try again")
         if "HTTP error" in text or re.search(r"status code: 5\d\d", text):
             reached = _endpoint() or "AWS"

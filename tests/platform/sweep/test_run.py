@@ -39,7 +39,6 @@ def scores(folder: Path) -> list[list[float]]:
     return table[["trial", "report", "env_steps", "score"]].values.tolist()
 
 
-@pytest.mark.slow
 def test_a_sweep_that_is_cut_off_goes_on_and_one_that_is_over_stays(local_ray, poles, tmp_path: Path) -> None:
     study = poles({"space": LR, "concurrency": 1}, pretrain={"seeds": 1})
     with pytest.raises(KeyboardInterrupt):
@@ -54,7 +53,6 @@ def test_a_sweep_that_is_cut_off_goes_on_and_one_that_is_over_stays(local_ray, p
     assert again.best == done.best
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "search",
     [
@@ -90,7 +88,6 @@ def test_other_ways_of_searching_come_to_their_end(
     assert bool(stopped) <= (study.search.scheduler == "median")
 
 
-@pytest.mark.slow
 def test_a_sweep_ends_when_its_time_is_over(local_ray, poles, tmp_path: Path) -> None:
     study = poles({"space": LR, "budget": {"trials": 400, "wall_s": 15.0}}, pretrain={"seeds": 1})
     done = run_sweep(study, out=tmp_path / "sweep")
@@ -123,7 +120,6 @@ def check_found_better(summary: SweepSummary) -> None:
     assert worth(study, own) > worth(study, study.pretrain.lr) + margin
 
 
-@pytest.mark.slow
 def test_halving_finds_a_better_step_size_than_the_studys_own(local_ray, poles, tmp_path: Path) -> None:
     search = {"space": LR, "scheduler": "asha", "asha": {"reduction": 2}, "budget": {"trials": 5, "reports": 4}}
     summary = run_sweep(poles(search, pretrain=LEARNS), out=tmp_path / "sweep")
@@ -132,7 +128,6 @@ def test_halving_finds_a_better_step_size_than_the_studys_own(local_ray, poles, 
     check_found_better(summary)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scheduler", ["none", "pbt"])
 def test_a_population_finds_a_better_step_size_in_one_trial(local_ray, poles, tmp_path: Path, scheduler: str) -> None:
     search = {

@@ -151,6 +151,9 @@ def one_source(strategy: str, sources: Sequence[PolicyBundle]) -> PolicyBundle:
     return sources[0]
 
 
+_loaded: dict[str, type[Strategy[Any]]] = {}
+
+
 def strategy_names() -> list[str]:
     """Return the names of all strategies, our own and those of other packages (entry points ``roamrl.strategies``)."""
     return sorted({point.name for point in entry_points(group="roamrl.strategies")})
@@ -162,13 +165,15 @@ def get_strategy(name: str) -> type[Strategy[Any]]:
     Raises:
         InputError: If no installed package offers it, or what it offers is no strategy.
     """
-    found = [point for point in entry_points(group="roamrl.strategies") if point.name == name]
-    if not found:
-        raise unknown_name("strategy", name, strategy_names())
-    loaded = found[0].load()
-    if not (isinstance(loaded, type) and issubclass(loaded, Strategy)):
-        raise InputError(f"entry point {found[0].value} of roamrl.strategies is no Strategy class")
-    return loaded
+    if name not in _loaded:
+        found = [point for point in entry_points(group="roamrl.strategies") if point.name == name]
+        if not found:
+            raise unknown_name("strategy", name, strategy_names())
+        loaded = found[0].load()
+        if not (isinstance(loaded, type) and issubclass(loaded, Strategy)):
+            raise InputError(f"entry point {found[0].value} of roamrl.strategies is no Strategy class")
+        _loaded[name] = loaded
+    return _loaded[name]
 
 
 def make_strategy(name: str, settings: Mapping[str, Any]) -> Strategy[Any]:

@@ -19,8 +19,13 @@ __all__ = ["ClusterError", "RaySession", "ray_session"]
 _ADDRESS = "RAY_ADDRESS"
 _TOKEN_WORDS = f"~/.ray/auth_token, mode 0600; a cluster without needs {AUTH_MODE}=disabled"
 
-# Tune's own handler ends ``fit()`` at Ctrl-C as if the trials were over; ours is to stop.
-_INTERRUPTIBLE = {"TUNE_DISABLE_SIGINT_HANDLER": "1"}
+_VARIABLES = {
+    # Tune's own handler ends ``fit()`` at Ctrl-C as if the trials were over; ours is to stop.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # A process that waits for its next task has torch and RLlib loaded, which takes a new one 4 s. Ray ends it after
+    # one idle second where actors hold the CPUs, so that a study's evaluations would begin anew in every stage.
+    "RAY_idle_worker_killing_time_threshold_ms": "120000",
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ def ray_session(
         ClusterError: If there is no cluster at the address, it refuses, or a session cannot be started.
     """
     where = _where(address)
-    with default_variables(_INTERRUPTIBLE), quiet_ray() if quiet else nullcontext():
+    with default_variables(_VARIABLES), quiet_ray() if quiet else nullcontext():
         import ray
 
         if ray.is_initialized():

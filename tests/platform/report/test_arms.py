@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from roamrl.envs.errors import InputError
-from roamrl.platform.report.arms import target_splits, target_views, tuning_protocols
+from roamrl.platform.report.arms import target_splits, target_views, tuning_agrees, tuning_protocols
+from roamrl.platform.report.page import write_report
 from roamrl.platform.report.run_data import read_run
 
 MakeRun = Callable[..., Path]
@@ -43,6 +44,21 @@ def test_protocols_are_told_apart_and_the_span_is_what_all_arms_share(make_run: 
     run = read_run(make_run(seeds=2, tunings=("fixed", "per-n")))
     assert tuning_protocols(run) == ["fixed", "per-n"]
     assert {view.tuning: view.span for view in target_views(run)} == {"fixed": (0, 2000), "per-n": (0, 100)}
+
+
+def test_a_protocol_that_chose_the_same_is_not_shown_again(make_run: MakeRun) -> None:
+    folder = make_run(seeds=2, tunings=("fixed", "per-n"))
+    table = pq.read_table(folder / "results.parquet")
+    rows = [row for row in table.to_pylist() if row["tuning"] != "per-n"]
+    again = [row | {"tuning": "per-n"} for row in rows if row["tuning"] == "fixed" and row["episodes"] <= 100]
+    pq.write_table(table.from_pylist([*rows, *again], schema=table.schema), folder / "results.parquet")
+    run = read_run(folder)
+    assert tuning_agrees(run)
+    assert tuning_protocols(run) == ["fixed"]
+    assert "the results are shown once" in write_report(folder).read_text(encoding="utf-8")
+    again[0]["unit"] = "of another step size"
+    pq.write_table(table.from_pylist([*rows, *again], schema=table.schema), folder / "results.parquet")
+    assert not tuning_agrees(read_run(folder))
 
 
 def test_an_arm_without_tuning_stands_in_both_protocols(make_run: MakeRun) -> None:

@@ -50,4 +50,6 @@ def test_every_arm_meets_every_target_and_nothing_failed(folder: Path, name: str
         assert {seed for _, seed, _ in found} == set(range(study["adapt"]["seeds"]))
         if arm not in IN_CONTEXT:
             assert {n for _, _, n in found} == set(study["adapt"]["episodes"])
+    assert json.loads((run / "gap.json").read_text())["policies"]
+    assert not list((run / "tune").glob("gap-*"))  # what the gap alone needs was trained beside pretraining
     assert (run / "report" / "index.html").stat().st_size > 100_000

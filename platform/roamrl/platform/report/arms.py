@@ -185,9 +185,24 @@ def target_splits(run: RunData) -> list[str]:
 
 
 def tuning_protocols(run: RunData) -> list[str]:
-    """Return the tuning protocols that the runs on targets were made under, the fixed one first."""
+    """Return the tuning protocols that the runs on targets were made under, the fixed one first.
+
+    The other one is left out where it chose the same: its results are then the first's once more.
+    """
     seen = {row.tuning for row in run.rows if row.stage == "adapt" and row.split != run.val}
+    if tuning_agrees(run):
+        return ["fixed"]
     return [name for name in ("fixed", "per-n") if name in seen] or ["none"]
+
+
+def tuning_agrees(run: RunData) -> bool:
+    """Return whether there are two tuning protocols, and they chose the same for every arm on every target."""
+    met = [row for row in run.rows if row.stage == "adapt" and row.split != run.val]
+    once, per_n = (
+        {(row.unit, row.task_id, row.seed, row.episodes, row.score) for row in met if row.tuning == tuning}
+        for tuning in ("fixed", "per-n")
+    )
+    return bool(once and per_n) and per_n <= once
 
 
 def target_views(run: RunData) -> list[TargetView]:

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from roamrl.platform.report import formatting
-from roamrl.platform.report.arms import TUNING_WORDS, target_views
+from roamrl.platform.report.arms import TUNING_WORDS, target_views, tuning_agrees
 from roamrl.platform.report.cautions import cautions
 from roamrl.platform.report.chosen import chosen_rows
 from roamrl.platform.report.comparison import comparisons
@@ -62,6 +62,7 @@ def _page(data: RunData, folder: Path) -> str:
             settings=data.settings,
             protocols=list(dict.fromkeys(view.tuning for view in views)),
             tuning_words=TUNING_WORDS,
+            tuning_agrees=tuning_agrees(data),
             panels=panels,
             main=[panel for panel in panels if panel.view.tuning == first],
             chosen=[row for row in chosen_rows(data.folder) if data.shows(row.arm)],

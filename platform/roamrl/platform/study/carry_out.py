@@ -33,15 +33,26 @@ def carry_out(
     stage: Literal["pretrain", "tune", "adapt"],
     units: Sequence[tuple[Unit, str]],
     evaluations: Callable[[RunState, Unit], list[Evaluation]],
+    beside: Sequence[Assignment] = (),
 ) -> None:
-    """Train, evaluate, publish and tick off the units that are not finished."""
+    """Train, evaluate, publish and tick off the units that are not finished.
+
+    Args:
+        state: The run.
+        stage: The stage they belong to.
+        units: Its units, each with its tuning protocol.
+        evaluations: What to evaluate of a unit.
+        beside: Units of a later stage, which are trained alone: that stage ticks them off, or tries them again.
+    """
     state.progress.stage(stage)
     finished = state.folder.finished()
     open_units = [(unit, tuning) for unit, tuning in units if unit.key not in finished]
     ready = [(unit, tuning) for unit, tuning in open_units if _sources_there(state, unit, finished)]
     bundles: dict[str, PolicyBundle] = {}
     assignments = [Assignment(unit, _learner(state, unit, finished, bundles)) for unit, _ in ready]
-    state.failures += learn(state.folder, stage, assignments, state.study.execution, state.progress)
+    failures = learn(state.folder, stage, [*assignments, *beside], state.study.execution, state.progress)
+    later = {assignment.unit.label for assignment in beside}
+    state.failures += [failure for failure in failures if failure.unit not in later]
     waiting: dict[Any, tuple[Assignment, str, list[Evaluation]]] = {}
     for assignment, (unit, tuning) in zip(assignments, ready, strict=True):
         if read_done(state.folder.unit(unit.key)) is None:

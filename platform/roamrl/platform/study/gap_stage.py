@@ -29,12 +29,21 @@ def generalisation_gap(state: RunState) -> None:
     state.folder.write_json(RECORD, {"policies": [_described(policy) for policy in gap.policies]})
 
 
-def _train(state: RunState, units: Sequence[Unit]) -> None:
+def gap_assignments(state: RunState) -> list[Assignment]:
+    """Return the units of a study's ``gap`` that are not ticked off; none for a study without."""
+    return _assignments(state, study_gap(state.study, state.splits, state.targets).units)
+
+
+def _assignments(state: RunState, units: Sequence[Unit]) -> list[Assignment]:
     finished = state.folder.finished()
-    waiting = [unit for unit in units if unit.key not in finished]
-    assignments = [Assignment(unit, learner_of(state.study, unit)) for unit in waiting]
+    return [Assignment(unit, learner_of(state.study, unit)) for unit in units if unit.key not in finished]
+
+
+def _train(state: RunState, units: Sequence[Unit]) -> None:
+    """Tick off what was trained beside pretraining, after another attempt at what was not."""
+    assignments = _assignments(state, units)
     state.failures += learn(state.folder, "gap", assignments, state.study.execution, state.progress)
-    for unit in waiting:
+    for unit in [assignment.unit for assignment in assignments]:
         done = read_done(state.folder.unit(unit.key))
         if done is not None:
             _tick_off(state, unit, done)

@@ -11,6 +11,7 @@ from roamrl.platform.evaluation.references import ReferenceReturns, default_cach
 from roamrl.platform.study.candidates import Candidate, candidate_json, candidates
 from roamrl.platform.study.carry_out import as_completed, carry_out
 from roamrl.platform.study.folder import Failure, failure_reason
+from roamrl.platform.study.gap_stage import gap_assignments
 from roamrl.platform.study.learners import arm_strategy
 from roamrl.platform.study.results import RESULTS, Result, write_rows
 from roamrl.platform.study.rows import Evaluation, reference_rows
@@ -58,14 +59,18 @@ def reference_stage(state: RunState) -> None:
 
 
 def pretrain(state: RunState) -> None:
-    """Train and publish what strategies need before they meet a target; arms that pretrain alike share units."""
+    """Train and publish what strategies need before they meet a target; arms that pretrain alike share units.
+
+    What only the generalisation gap asks for trains beside it, since processes that run trials take seconds to start.
+    """
     units: dict[str, Unit] = {}
     for arm in state.study.arms:
         own = pretrain_units(state.study, arm, state.splits, state.targets)
         for unit in own:
             units.setdefault(unit.key, unit)
         state.policies[arm] = policies_of(own)
-    carry_out(state, "pretrain", [(unit, "none") for unit in units.values()], _pretrain_evaluations)
+    untuned = [(unit, "none") for unit in units.values()]
+    carry_out(state, "pretrain", untuned, _pretrain_evaluations, beside=gap_assignments(state))
     consolidated = []
     for arm in state.study.arms:
         if arm_strategy(state.study, arm).consolidates:

@@ -36,12 +36,20 @@ def render(name: str, title: str, draw: Callable[[], Figure], folder: Path) -> P
     written = BytesIO()
     with matplotlib.rc_context({**RC, "svg.hashsalt": name}):
         figure = draw()
+        _lay_out(figure)
         figure.savefig(written, format="svg", metadata={"Date": None, "Title": title})
-        figure.set_layout_engine("none")  # the layout found for the SVG serves the PNG too, and is half of the time
         figure.savefig(folder / f"{name}.png", format="png", dpi=PNG_DPI, metadata={"Title": title})
     svg = written.getvalue().decode("utf-8")
     (folder / f"{name}.svg").write_text(svg, encoding="utf-8")
     return Picture(name, title, inline(svg, name, title))
+
+
+def _lay_out(figure: Figure) -> None:
+    """Find the layout once for all files: while a figure has a layout engine, each file is drawn twice."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine(None)
 
 
 def inline(svg: str, name: str, title: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from roamrl.cluster.addresses import check_listening, is_host_port
 from roamrl.cluster.auth_token import AUTH_MODE, prepare_token, protect_token, token_file
 from roamrl.cluster.errors import ClusterError
+from roamrl.cluster.head_watch import watched_head
 from roamrl.cluster.quiet import quiet_ray
 from roamrl.cluster.variables import default_variables
 
@@ -84,7 +85,9 @@ def ray_session(
         else:
             _join(where, num_cpus, quiet, about)
         try:
-            yield _describe(started=where == "local")
+            session = _describe(started=where == "local")
+            with nullcontext() if session.started else watched_head(session.address):
+                yield session
         finally:
             ray.shutdown()
 

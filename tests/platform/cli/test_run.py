@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from roamrl.platform.study.run import RunSummary
+
 SCRIPT = Path(sys.executable).with_name("roamrl")
 
 STUDY = """
@@ -47,6 +49,23 @@ def test_overrides_change_the_plan(roamrl: Callable) -> None:
         return " ".join(row[4:6])
 
     assert windows("--set", "arms.joint.pretrain.steps=1024") != windows()
+
+
+def test_the_end_says_what_went_on_from_an_older_checkpoint_and_where_the_curves_are(
+    roamrl: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    why = tmp_path / "units" / "0123" / "recovered.log"
+    done = RunSummary(tmp_path, 0, tmp_path / "report" / "index.html", (why,))
+    monkeypatch.setattr("roamrl.platform.study.run.run_study", lambda study, **_: done)
+    answer = roamrl("run", "quick")
+    assert answer.code == 0
+    assert answer.lines[-4].startswith("a trial went on from an older checkpoint")
+    assert answer.lines[-4].endswith(str(why))
+    assert answer.lines[-3:] == [
+        f"training curves: tensorboard --logdir {tmp_path}",
+        f"report: {done.report}",
+        str(tmp_path),
+    ]
 
 
 def test_a_template_is_a_study_that_can_be_planned(roamrl: Callable, tmp_path: Path) -> None:

@@ -80,6 +80,9 @@ def run(
 def _say(done: RunSummary) -> None:
     if done.failed:
         say_error(f"{done.failed} units failed; the report lists them, and the same command tries them again")
+    for file in done.recovered:
+        typer.echo(f"a trial went on from an older checkpoint, at no cost but time: {file}")
+    typer.echo(f"training curves: tensorboard --logdir {done.folder}")
     typer.echo(f"report: {done.report}")
     typer.echo(str(done.folder))
     if done.failed:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from roamrl.algorithms.rllib.checkpoint_recovery import RECOVERED_FILE
 from roamrl.cluster.session import ray_session
 from roamrl.envs.errors import InputError
 from roamrl.envs.radio.trace_library import open_traces
@@ -42,11 +43,13 @@ class RunSummary:
         folder: The run's folder.
         failed: Units that failed.
         report: The report's page.
+        recovered: Files that say why a trial went on from another checkpoint than its newest; no result differs by it.
     """
 
     folder: Path
     failed: int
     report: Path
+    recovered: tuple[Path, ...] = ()
 
 
 def default_store() -> Path:
@@ -91,7 +94,8 @@ def run_study(
         state.folder.write_json("dropped.json", [asdict(task) for task in state.dropped])
     report = write_report(state.folder.path)
     state.progress.finish()
-    return RunSummary(state.folder.path, len(state.failures), report)
+    recovered = tuple(sorted(state.folder.path.glob(f"units/*/{RECOVERED_FILE}")))
+    return RunSummary(state.folder.path, len(state.failures), report, recovered)
 
 
 @contextmanager

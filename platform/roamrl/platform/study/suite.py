@@ -111,14 +111,16 @@ def run_suite(
     folder = (out or Path("runs") / suite.name).resolve()
     _claim(folder, suite)
     failed = 0
+    recovered: tuple[Path, ...] = ()
     with ray_session(address, about={"roamrl_suite": suite.name, "roamrl_run": str(folder)}):
         for study in suite.studies:
             place = folder / study.name
-            failed += run_study(
+            done = run_study(
                 study, out=place, address=address, fresh=fresh, store=store, progress=progress or NoProgress()
-            ).failed
+            )
+            failed, recovered = failed + done.failed, (*recovered, *done.recovered)
             page = write_suite_report(folder)
-    return RunSummary(folder, failed, page)
+    return RunSummary(folder, failed, page, recovered)
 
 
 def _claim(folder: Path, suite: Suite) -> None:

@@ -31,7 +31,7 @@ if [ $# -gt 0 ]; then
     step "$bin/python" -m pytest -m "$marks" "$@"
 else
     failed=0
-    step "$bin/python" -m pytest -n auto -m "($marks) and not ray" || failed=1
+    step "$bin/python" -m pytest -n auto --dist loadfile -m "($marks) and not ray" || failed=1
     step "$bin/python" -m pytest -m "($marks) and ray" || failed=1
     exit "$failed"
 fi

@@ -7,6 +7,8 @@ says.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -132,12 +134,16 @@ def test_a_pair_that_cannot_be_is_refused_before_anything_runs(strategy: str, fa
 
 
 @pytest.fixture(scope="module")
-def run(request: pytest.FixtureRequest, local_ray: object, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Return the finished run of a family's study with all strategies that it supports."""
-    family = request.param
-    study = study_of(family, [strategy for strategy, own in PAIRS if own == family])
-    place = tmp_path_factory.mktemp(family)
-    return run_study(study, out=place / "run", store=str(place / "store")).folder, study
+def run_of(local_ray: object, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
+    """Return the finished run of a family's study with all strategies that it supports; each runs once."""
+
+    @cache
+    def run(family: str) -> Run:
+        study = study_of(family, [strategy for strategy, own in PAIRS if own == family])
+        place = tmp_path_factory.mktemp(family)
+        return run_study(study, out=place / "run", store=str(place / "store")).folder, study
+
+    return run
 
 
 def task_named(study: Study, name: str) -> Task:
@@ -148,18 +154,18 @@ def task_named(study: Study, name: str) -> Task:
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("run", list(FAMILIES), indirect=True)
-def test_nothing_fails(run: Run) -> None:
-    folder, _ = run
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_nothing_fails(run_of: Callable[[str], Run], family: str) -> None:
+    folder, _ = run_of(family)
     assert (folder / "failures.json").read_text(encoding="utf-8").strip() == "[]"
 
 
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize(("strategy", "run"), PAIRS, indirect=["run"], ids=["-".join(pair) for pair in PAIRS])
-def test_a_pair_trains_publishes_reloads_and_adapts(run: Run, strategy: str) -> None:
-    folder, study = run
+@pytest.mark.parametrize(("strategy", "family"), PAIRS, ids=["-".join(pair) for pair in PAIRS])
+def test_a_pair_trains_publishes_reloads_and_adapts(run_of: Callable[[str], Run], strategy: str, family: str) -> None:
+    folder, study = run_of(family)
     kind = get_strategy(strategy)
     found = read_results(folder).to_pylist()
     rows = [row for row in found if row["arm"] == strategy and row["tuning"] in ("fixed", "none")]

@@ -42,7 +42,7 @@ def carry_out(
         stage: The stage they belong to.
         units: Its units, each with its tuning protocol.
         evaluations: What to evaluate of a unit.
-        beside: Units of a later stage, which are trained alone: that stage ticks them off, or tries them again.
+        beside: Units of a later stage, only trained here: that stage ticks them off, or tries them again.
     """
     state.progress.stage(stage)
     finished = state.folder.finished()

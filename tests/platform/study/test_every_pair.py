@@ -176,7 +176,9 @@ def test_a_pair_trains_publishes_reloads_and_adapts(run_of: Callable[[str], Run]
     else:
         assert [row["episodes"] for row in sorted(meets, key=lambda row: row["episodes"])] == list(POINTS)
     assert all(np.isfinite(row["score"]) and row["strategy"] == strategy for row in meets)
-    assert all((row["pretrain_env_steps"] > 0) == (kind.pretrains_on != "nothing") for row in meets)
+    before = kind.pretrains_on != "nothing" and meets[0]["stage"] == "adapt"  # a specialist has its own steps alone
+    assert all((row["pretrain_env_steps"] > 0) == before and row["env_steps"] >= 0 for row in meets)
+    assert max(row["env_steps"] + row["pretrain_env_steps"] for row in meets) > 0
     last = max(meets, key=lambda row: row["episodes"])
     expert = ExpertStore.open(folder.parent / "store").get(last["expert_id"])
     assert expert.manifest.family == study.family

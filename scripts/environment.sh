@@ -44,9 +44,9 @@ is_installed() {
     [ -f ".venv/.installed-$1" ] && [ "$(cat ".venv/.installed-$1")" = "$(wanted_state)" ]
 }
 
-# install KIND REQUIREMENT; modules are compiled when they are first imported, as few of all those installed ever are
+# install KIND REQUIREMENT [OPTION OF PIP]..
 install() {
     echo "installing RoamRL and what it stands on (some minutes the first time)"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e "$2"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e "$2" "${@:3}"
     wanted_state >".venv/.installed-$1"
 }

@@ -13,7 +13,7 @@ fi
 
 make_venv
 if ! is_installed dev; then
-    install dev '.[dev]'
+    install dev '.[dev]' --no-compile # modules are compiled when a test imports them, as few of all ever are
 fi
 
 step() {

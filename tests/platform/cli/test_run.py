@@ -88,7 +88,11 @@ def test_a_run_ends_with_its_folder_and_the_other_commands_read_it(roamrl: Calla
     command = [str(SCRIPT), "run", str(study), "--out", str(run), "--store", str(store)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=540, env=env)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [f"report: {run / 'report' / 'index.html'}", str(run)]
+    assert done.stdout.splitlines() == [
+        f"training curves: tensorboard --logdir {run}",
+        f"report: {run / 'report' / 'index.html'}",
+        str(run),
+    ]
     assert (run / "results.parquet").is_file()
     assert [line for line in done.stderr.splitlines() if line.startswith("stage ")]
     assert "Traceback" not in done.stderr

@@ -43,10 +43,10 @@ def _train(state: RunState, units: Sequence[Unit]) -> None:
     """Tick off what was trained beside pretraining, after another attempt at what was not."""
     assignments = _assignments(state, units)
     state.failures += learn(state.folder, "gap", assignments, state.study.execution, state.progress)
-    for unit in [assignment.unit for assignment in assignments]:
-        done = read_done(state.folder.unit(unit.key))
+    for assignment in assignments:
+        done = read_done(state.folder.unit(assignment.unit.key))
         if done is not None:
-            _tick_off(state, unit, done)
+            _tick_off(state, assignment.unit, done)
 
 
 def _tick_off(state: RunState, unit: Unit, done: LearnerDone) -> None:
